@@ -1,0 +1,47 @@
+//! Wire primitives of DNS, a leaf: numbers, names, the question and EDNS. In: bytes of strangers.
+//! Out: values or `None`; nothing here panics, allocates without bound or follows a pointer.
+
+// Packets of strangers are read here: nothing that could panic.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+pub mod message;
+pub mod name;
+pub mod subnet;
+
+/// Resource record types (RFC 1035, 3.2.2; RFC 2782; RFC 3596; RFC 6891).
+pub mod rtype {
+    pub const A: u16 = 1;
+    pub const NS: u16 = 2;
+    pub const SOA: u16 = 6;
+    pub const PTR: u16 = 12;
+    pub const TXT: u16 = 16;
+    pub const AAAA: u16 = 28;
+    pub const SRV: u16 = 33;
+    pub const OPT: u16 = 41;
+    pub const IXFR: u16 = 251;
+    pub const AXFR: u16 = 252;
+    pub const ANY: u16 = 255;
+}
+
+/// Classes (RFC 1035, 3.2.4).
+pub mod class {
+    pub const IN: u16 = 1;
+    pub const CH: u16 = 3;
+}
+
+/// Response codes (RFC 1035, 4.1.1; RFC 6891, 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Rcode {
+    NoError = 0,
+    FormErr = 1,
+    ServFail = 2,
+    NxDomain = 3,
+    NotImp = 4,
+    Refused = 5,
+    /// Needs EDNS: the upper bits travel in the OPT record.
+    BadVers = 16,
+}

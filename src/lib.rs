@@ -1,0 +1,29 @@
+//! Rollcall: the DNS server of an Apache Mesos cluster.
+//!
+//! One way through the house, and data flows down only:
+//!
+//! ```text
+//!   mesos      what the master said: Cluster, the fields that records need and nothing else
+//!   records    naming rules: Cluster -> RecordSet (owner names and their data). Pure.
+//!   responses  RecordSet -> ResponseTable: finished wire bytes in shards; publishes the Snapshot
+//!   serve      query bytes -> response bytes (`respond` is pure), in one thread per core
+//! ```
+//!
+//! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
+//! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
+//! stand beside the way. `dns`, `sys` and `limits` are leaves.
+//!
+//! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
+//! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
+//! holds it.
+//!
+//! # Glossary
+//!
+//! * **State**: the document a Mesos master sends; **Cluster**: what we keep of it.
+//! * **RecordSet**: owner names and their data, before any wire format.
+//! * **ResponseTable**: finished wire bytes of every answer, and the index to them.
+//! * **Snapshot**: generation, serial, table and cluster, swapped as one pointer.
+//! * **Outcome**: what `respond` decides of a packet: answer it or drop it.
+
+pub mod dns;
+pub mod limits;

@@ -1,0 +1,159 @@
+//! Every bound of the program, with its unit and its reason; relations between them are checked
+//! when it compiles.
+
+use std::time::Duration;
+
+/// A domain name on the wire, with its root label (RFC 1035, 2.3.4).
+pub const NAME_BYTES_MAX: usize = 255;
+/// One label (RFC 1035, 2.3.4).
+pub const LABEL_BYTES_MAX: usize = 63;
+/// One label with `EnforceRFC952` (RFC 952, assumption 1).
+pub const LABEL_RFC952_BYTES_MAX: usize = 24;
+/// UDP without EDNS (RFC 1035, 4.2.1).
+pub const UDP_PLAIN_BYTES_MAX: usize = 512;
+/// The size that we state in EDNS, and the largest UDP answer that we send: fits every link of an
+/// MTU of 1280 without fragments (DNS flag day 2020).
+pub const UDP_EDNS_BYTES_MAX: usize = 1232;
+/// The largest UDP query that is read; EDNS padding and cookies make them longer than 512.
+pub const UDP_QUERY_BYTES_MAX: usize = 4096;
+/// A DNS message over TCP: its length is two octets (RFC 1035, 4.2.2).
+pub const TCP_MESSAGE_BYTES_MAX: usize = 65_535;
+
+/// Datagrams that one system call receives or sends. 16 to 256 measured alike; 64 keeps the buffers
+/// of one worker within the second-level cache.
+pub const UDP_BATCH_DATAGRAMS: usize = 64;
+/// Asked of the kernel for each UDP socket; default buffers lose packets in bursts.
+pub const UDP_SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// Batches that one worker answers before it looks at TCP again: some 4 ms at 4 us a datagram.
+pub const UDP_BATCHES_PER_TURN_MAX: usize = 16;
+/// How long a worker waits for room to send before it gives up the rest of a batch; meanwhile
+/// queries wait in the socket's buffer.
+pub const UDP_SEND_WAIT_MS: u16 = 5;
+/// Threads that answer; more than any affinity mask that the C library can express.
+pub const WORKERS_MAX: usize = 1024;
+/// Where port 0 was asked for: attempts to find one that is free for UDP and TCP alike.
+pub const PORT_PICKS_MAX: usize = 32;
+
+/// TCP connections that one worker keeps; past it the one that was idle longest is closed.
+pub const TCP_CONNECTIONS_MAX: usize = 1024;
+/// A TCP connection without a complete query is closed after this (RFC 7766, 6.2.3: seconds).
+pub const TCP_IDLE_MS: u64 = 10_000;
+/// Octets of answers that wait for a slow TCP reader; past it no further query of it is read.
+pub const TCP_PENDING_BYTES_MAX: usize = 4 * TCP_MESSAGE_BYTES_MAX;
+/// Connections that wait to be accepted, in the kernel, per worker.
+pub const TCP_BACKLOG_CONNECTIONS: i32 = 1024;
+/// Connections accepted before a worker looks at UDP again.
+pub const TCP_ACCEPTS_PER_TURN_MAX: usize = 64;
+/// TCP queries that one worker answers before it looks at UDP again. The largest answers take some
+/// 20 us each, so UDP waits for at most a few milliseconds.
+pub const TCP_QUERIES_PER_TURN_MAX: usize = 64;
+/// The share of one connection in it, so that a pipeline does not hold up the others.
+pub const TCP_QUERIES_PER_CONNECTION_TURN_MAX: usize = 16;
+/// No accept for this long after one failed for want of descriptors or memory.
+pub const TCP_ACCEPT_PAUSE_MS: u64 = 100;
+/// First size of a connection's input: many ordinary queries, and 2 MiB for all connections.
+pub const TCP_INPUT_BYTES_MIN: usize = 2048;
+/// Buffers of a connection that are larger than this are freed as soon as they are empty.
+pub const TCP_OUTPUT_KEPT_BYTES_MAX: usize = 4096;
+
+/// Default bound on a state document. The largest seen has 112 MB for 100,000 tasks.
+pub const STATE_BYTES_MAX_DEFAULT: u64 = 1 << 30;
+/// One object (task, agent, framework without its tasks) of the state document.
+pub const STATE_OBJECT_BYTES_MAX: usize = 16 << 20;
+/// What is read of the state document at once: stays in the second-level cache, holds 200 tasks.
+pub const STATE_CUT_BUFFER_BYTES: usize = 256 << 10;
+/// Nesting of the state document; the original refused the same depth.
+pub const JSON_DEPTH_MAX: u32 = 10_000;
+/// Redirects and changes of leader that one refresh follows before it calls them a circle.
+pub const LEADER_HOPS_MAX: usize = 3;
+/// Wait after the first failed fetch; doubled with each further one, shortened at random by up to
+/// half, so that the hosts of a cluster do not fall upon a master that just came back.
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait between failed fetches (or `RefreshSeconds`, where that is shorter).
+pub const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A master that does not take a connection in this time is passed over for the next one.
+pub const MASTER_CONNECT_MS: u64 = 5_000;
+/// Host names (of schedulers, agents, masters) that are looked up; most clusters have none.
+pub const HOST_NAMES_MAX: usize = 10_000;
+/// Threads that wait for the system's resolver: a few, so that one dead name does not hold up all.
+pub const HOST_LOOKUP_THREADS: usize = 4;
+/// How long a refresh waits for look-ups; what comes later counts at the next one.
+pub const HOST_WAIT_MS: u64 = 2_000;
+/// How long an answer of the system's resolver, good or bad, is used before it is asked again.
+pub const HOST_ANSWER_MS: u64 = 60_000;
+/// Lines that one refresh may log about objects that it could not use.
+pub const FAULTS_LOGGED_MAX: usize = 20;
+/// Objects left out of the records that are remembered one by one, for `explain`.
+pub const SKIPPED_KEPT_MAX: usize = 10_000;
+/// Text that such an object may leave behind in its id, its name and the reason.
+pub const SKIPPED_TEXT_BYTES_MAX: usize = 200;
+/// Shards of the running tasks: a change copies one (100 tasks of 100,000) and 1,024 pointers.
+pub const TASK_SHARDS: usize = 1024;
+/// Ports that one task may hold in its ranges; a longer list is cut, counted and explained.
+pub const TASK_PORTS_MAX: usize = 65_535;
+/// PTR records that one address is answered with, sorted (more help nobody and fill packets).
+pub const PTR_RECORDS_MAX: usize = 8;
+/// Names that a shard should hold: so few that a change copies about 60 KiB, so many that the
+/// half page lost at a shard's end is little, and a large cluster has thousands of shards, not more.
+pub const SHARD_NAMES_WANTED: usize = 512;
+/// SRV targets that the compiler remembers; a thousand stay in the first-level caches.
+pub const KNOWN_TARGETS_MAX: usize = 1024;
+/// Octets of an entry on average, in a large cluster; only a hint for reserving memory.
+pub const ENTRY_BYTES_EXPECTED: usize = 150;
+/// log2 of the most groups of 64 shards that a table has.
+pub const TABLE_GROUP_BITS_MAX: u32 = 12;
+/// Addresses of one SRV target that are kept for the additional section: a TCP answer of 65,535
+/// octets holds no more.
+pub const TARGET_ADDRESSES_MAX: usize = 4096;
+/// A name with more records than this finds them through an index instead of one by one. Small in
+/// tests, whose names have few records.
+pub const OWNER_SCAN_RECORDS_MAX: usize = if cfg!(test) { 2 } else { 32 };
+/// Records that `explain` shows of one name, and the sources that it shows of one record.
+pub const EXPLAIN_RECORDS_MAX: usize = 64;
+pub const EXPLAIN_SOURCES_MAX: usize = 8;
+/// Tasks without the name asked for, and near names, that `explain` lists.
+pub const EXPLAIN_CANDIDATES_MAX: usize = 16;
+
+/// HTTP connections at one time; more wait in the kernel's queue until one ends.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// Body of an HTTP request. No route reads one; clients that send one all the same get an answer.
+pub const HTTP_REQUEST_BODY_BYTES_MAX: u64 = 64 << 10;
+/// Head of an HTTP request: the longest name, percent-encoded, with ordinary headers, many times.
+pub const HTTP_REQUEST_HEAD_BYTES_MAX: usize = 32 << 10;
+/// Time for the head of one HTTP request (slowloris).
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+/// An HTTP connection on which nothing moves is closed after this.
+pub const HTTP_IDLE_MS: u64 = 60_000;
+/// HTTP answers of unbounded length (axfr, enumerate) written at one time, each on its thread.
+pub const HTTP_STREAMS_MAX: usize = 4;
+/// How long a request for such an answer waits for its turn before it gets a 503.
+pub const HTTP_STREAM_WAIT_MS: u64 = 10_000;
+/// One streamed answer may take this long: it holds a generation of the table.
+pub const HTTP_STREAM_MS_MAX: u64 = 120_000;
+/// A chunk of a streamed answer; with `HTTP_CHUNKS_WAITING_MAX` what a slow reader makes us hold.
+pub const HTTP_CHUNK_BYTES: usize = 64 << 10;
+pub const HTTP_CHUNKS_WAITING_MAX: usize = 4;
+/// Rows of a hosts or services answer that are written at once, on the server's thread; a longer
+/// answer is streamed. 4,096 rows take about a millisecond.
+pub const HTTP_ROWS_AT_ONCE_MAX: usize = 4096;
+/// A stop waits this long for HTTP answers under way.
+pub const HTTP_STOP_MS_MAX: u64 = 2_000;
+
+/// Connections to the simulated master at one time, each with its thread.
+pub const SIMULATE_CONNECTIONS_MAX: usize = 64;
+/// Head of a request to the simulated master.
+pub const SIMULATE_HEAD_BYTES_MAX: u64 = 16 << 10;
+/// A client of the simulated master that neither sends nor reads is dropped after this.
+pub const SIMULATE_IDLE_MS: u64 = 60_000;
+
+const _: () = assert!(UDP_PLAIN_BYTES_MAX <= UDP_EDNS_BYTES_MAX);
+const _: () = assert!(UDP_EDNS_BYTES_MAX <= UDP_QUERY_BYTES_MAX);
+const _: () = assert!(UDP_QUERY_BYTES_MAX <= TCP_MESSAGE_BYTES_MAX);
+// A connection with nothing pending has room for the largest answer and its length.
+const _: () = assert!(2 + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX);
+const _: () = assert!(TCP_INPUT_BYTES_MIN <= 2 + TCP_MESSAGE_BYTES_MAX);
+const _: () = assert!(TCP_QUERIES_PER_CONNECTION_TURN_MAX <= TCP_QUERIES_PER_TURN_MAX);
+const _: () = assert!(TASK_SHARDS.is_power_of_two());
+// A negative answer with the longest names and an OPT record fits the smallest limit: header,
+// question, SOA with two names of 255 octets would not, so compile checks SOA names instead.
+const _: () = assert!(NAME_BYTES_MAX + 16 < UDP_PLAIN_BYTES_MAX);
