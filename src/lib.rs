@@ -27,3 +27,4 @@
 
 pub mod dns;
 pub mod limits;
+pub mod sys;

@@ -1,0 +1,419 @@
+//! Batches of datagrams. In: a UDP socket. Out: queries, each with a place for its answer, and the
+//! answers sent back to where the queries came from. Nothing is allocated after `Batch::new`.
+
+use std::alloc::{self, Layout};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use super::socket;
+use crate::limits::{
+    UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_QUERY_BYTES_MAX, UDP_SEND_WAIT_MS,
+};
+
+/// Buffers and headers of one worker's datagrams, built once. Headers point at buffers of the same
+/// allocation, which does not move; all access goes through `arena`, so no reference is ever
+/// alive while the kernel writes.
+pub struct Batch {
+    arena: NonNull<Arena>,
+    /// Length of the socket's kind of address: the kernel writes no other.
+    peer_bytes: libc::socklen_t,
+    destination: Destination,
+    received: usize,
+    queued: usize,
+}
+
+/// What a batch received.
+pub struct Datagram<'a> {
+    pub query: &'a [u8],
+    pub peer: IpAddr,
+    /// The datagram was longer than `query`, which is its beginning.
+    pub truncated: bool,
+    /// `UDP_EDNS_BYTES_MAX` octets for the answer.
+    pub response: &'a mut [u8],
+}
+
+/// What became of the answers that were queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub sent: u64,
+    /// Times that the kernel took only a part.
+    pub short: u64,
+    /// Answers given up: refused by the kernel one by one, or no room for too long.
+    pub errors: u64,
+}
+
+/// Whether the address that was asked has to be carried from query to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Destination {
+    /// Bound to one address: the kernel sends from it.
+    Bound,
+    /// Bound to all: the query's control message names it and the answer's repeats it.
+    Wildcard,
+}
+
+// Distances between buffers: an odd number of cache lines. At 4,096 octets the beginnings of all
+// buffers, the only part that most queries touch, would compete for one set of the first-level
+// cache.
+const CACHE_LINE_BYTES: usize = 64;
+const QUERY_STRIDE_BYTES: usize = odd_lines(UDP_QUERY_BYTES_MAX) * CACHE_LINE_BYTES;
+const RESPONSE_STRIDE_BYTES: usize = odd_lines(UDP_EDNS_BYTES_MAX) * CACHE_LINE_BYTES;
+/// Fits one IP_PKTINFO (32) or IPV6_PKTINFO (40) control message on 64-bit machines.
+const CONTROL_BYTES: usize = 64;
+
+const fn odd_lines(bytes: usize) -> usize {
+    bytes.div_ceil(CACHE_LINE_BYTES) | 1
+}
+
+#[repr(C, align(64))]
+struct Arena {
+    receives: [MessageHeader; UDP_BATCH_DATAGRAMS],
+    sends: [MessageHeader; UDP_BATCH_DATAGRAMS],
+    receive_vectors: [libc::iovec; UDP_BATCH_DATAGRAMS],
+    send_vectors: [libc::iovec; UDP_BATCH_DATAGRAMS],
+    peers: [libc::sockaddr_in6; UDP_BATCH_DATAGRAMS],
+    controls: [Control; UDP_BATCH_DATAGRAMS],
+    queries: [Lines<QUERY_STRIDE_BYTES>; UDP_BATCH_DATAGRAMS],
+    responses: [Lines<RESPONSE_STRIDE_BYTES>; UDP_BATCH_DATAGRAMS],
+}
+
+#[repr(C, align(64))]
+struct Lines<const BYTES: usize>([u8; BYTES]);
+
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_BYTES]);
+
+/// The kernel's `struct mmsghdr`; libc lacks it, and both calls, for musl.
+#[repr(C)]
+struct MessageHeader {
+    header: libc::msghdr,
+    length: libc::c_uint,
+}
+
+const _: () = assert!(size_of::<libc::sockaddr_in>() <= size_of::<libc::sockaddr_in6>());
+
+impl Batch {
+    /// Buffers for a socket bound to `bound`.
+    pub fn new(bound: SocketAddr) -> Self {
+        let layout = Layout::new::<Arena>();
+        // SAFETY: the layout of `Arena` has a size above zero.
+        let memory = unsafe { alloc::alloc_zeroed(layout) };
+        // All fields are integers, arrays of them or raw pointers: zero bits are a value of each.
+        let Some(arena) = NonNull::new(memory.cast::<Arena>()) else {
+            alloc::handle_alloc_error(layout)
+        };
+        let peer_bytes = match bound {
+            SocketAddr::V4(_) => size_of::<libc::sockaddr_in>(),
+            SocketAddr::V6(_) => size_of::<libc::sockaddr_in6>(),
+        };
+        let destination = if bound.ip().is_unspecified() {
+            Destination::Wildcard
+        } else {
+            Destination::Bound
+        };
+        let batch = Self {
+            arena,
+            peer_bytes: peer_bytes as libc::socklen_t,
+            destination,
+            received: 0,
+            queued: 0,
+        };
+        for index in 0..UDP_BATCH_DATAGRAMS {
+            batch.prepare(index);
+        }
+        batch
+    }
+
+    /// Takes what is there, at most `UDP_BATCH_DATAGRAMS`, without waiting. `WouldBlock`: nothing.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.queued = 0;
+        // Only the headers that the last batch used were written to by the kernel.
+        for index in 0..self.received {
+            self.reset(index);
+        }
+        self.received = 0;
+        // SAFETY: `arena` is allocated until drop; the projection stays inside of it.
+        let headers = unsafe { &raw mut (*self.arena.as_ptr()).receives };
+        // SAFETY: `headers` holds UDP_BATCH_DATAGRAMS headers, whose pointers and lengths
+        // `prepare` and `reset` set to buffers of `arena`; no reference into it is alive, since
+        // `Datagram` borrows this batch. The null timeout is allowed.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_recvmmsg,
+                socket.as_raw_fd(),
+                headers,
+                UDP_BATCH_DATAGRAMS as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut::<libc::timespec>(),
+            )
+        };
+        match usize::try_from(count) {
+            Ok(count) => {
+                self.received = count.min(UDP_BATCH_DATAGRAMS);
+                Ok(self.received)
+            }
+            Err(_) => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// One datagram of the last `receive`, counted from 0.
+    #[inline]
+    pub fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
+        if index >= self.received {
+            return None;
+        }
+        // SAFETY: a live header of `arena`, which nothing writes to while this reference is used.
+        let header = unsafe { &*self.receive_header(index) };
+        let length = (header.length as usize).min(UDP_QUERY_BYTES_MAX);
+        let truncated = header.header.msg_flags & libc::MSG_TRUNC != 0;
+        // SAFETY: the query's buffer is QUERY_STRIDE_BYTES long, no less than `length`, and was
+        // zeroed when allocated; it is borrowed for as long as this batch is.
+        let query = unsafe { slice::from_raw_parts(self.query(index), length) };
+        // SAFETY: the response's buffer is RESPONSE_STRIDE_BYTES long, no less than
+        // UDP_EDNS_BYTES_MAX; it overlaps no other and this batch is borrowed mutably.
+        let response =
+            unsafe { slice::from_raw_parts_mut(self.response(index), UDP_EDNS_BYTES_MAX) };
+        Some(Datagram {
+            query,
+            peer: self.peer_address(index),
+            truncated,
+            response,
+        })
+    }
+
+    /// Queues the first `bytes` of a datagram's response for `send`. Once per datagram.
+    #[inline]
+    pub fn queue(&mut self, index: usize, bytes: usize) {
+        if index >= self.received || self.queued >= UDP_BATCH_DATAGRAMS {
+            return;
+        }
+        let control_bytes = match self.destination {
+            Destination::Bound => 0,
+            Destination::Wildcard => self.turn_control(index),
+        };
+        let vector = self.send_vector(index);
+        // SAFETY: a live iovec of `arena`; nothing else refers to it.
+        unsafe { (*vector).iov_len = bytes.min(UDP_EDNS_BYTES_MAX) };
+        // SAFETY: a live header of `arena`; nothing else refers to it.
+        let header = unsafe { &mut (*self.send_header(self.queued)).header };
+        header.msg_iov = vector;
+        header.msg_name = self.peer(index).cast();
+        header.msg_control = match control_bytes {
+            0 => ptr::null_mut(),
+            _ => self.control(index).cast(),
+        };
+        header.msg_controllen = control_bytes as _;
+        self.queued += 1;
+    }
+
+    /// Sends what was queued. An answer that the kernel refuses is left out and the rest goes on;
+    /// where there is no room it waits once, for `UDP_SEND_WAIT_MS`, and then gives up the rest.
+    pub fn send(&mut self, socket: BorrowedFd<'_>) -> Sent {
+        let mut report = Sent::default();
+        let mut first = 0;
+        let mut waited = false;
+        while first < self.queued {
+            match self.send_from(socket, first) {
+                Ok(count) => {
+                    first += count;
+                    report.sent += count as u64;
+                    report.short += u64::from(first < self.queued);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock if !waited => {
+                        waited = true;
+                        socket::wait_writable(socket, UDP_SEND_WAIT_MS);
+                    }
+                    io::ErrorKind::WouldBlock => {
+                        report.errors += (self.queued - first) as u64;
+                        break;
+                    }
+                    // The error is the first datagram's own (EPERM of a firewall, ENETUNREACH,
+                    // EINVAL of port 0): sendmmsg reports it only where nothing went before it.
+                    _ => {
+                        report.errors += 1;
+                        first += 1;
+                    }
+                },
+            }
+        }
+        self.queued = 0;
+        report
+    }
+
+    /// One sendmmsg of the queue from `first` on; at least 1 where it succeeds.
+    fn send_from(&self, socket: BorrowedFd<'_>, first: usize) -> io::Result<usize> {
+        let headers = self.send_header(first);
+        let remaining = self.queued - first;
+        // SAFETY: `remaining` headers follow `headers`, each filled by `queue` with pointers to
+        // buffers of `arena` and lengths within them; no reference into it is alive.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_sendmmsg,
+                socket.as_raw_fd(),
+                headers,
+                remaining as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        match usize::try_from(count) {
+            Ok(count) => Ok(count.clamp(1, remaining)),
+            Err(_) => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Sets the fields that stay: what points where.
+    fn prepare(&self, index: usize) {
+        let (receive, send) = (self.receive_vector(index), self.send_vector(index));
+        let receive_vector = libc::iovec {
+            iov_base: self.query(index).cast(),
+            iov_len: UDP_QUERY_BYTES_MAX,
+        };
+        let send_vector = libc::iovec {
+            iov_base: self.response(index).cast(),
+            iov_len: 0,
+        };
+        // SAFETY: `receive` is valid and aligned, and nothing else refers to it.
+        unsafe { receive.write(receive_vector) };
+        // SAFETY: `send` is valid and aligned, and nothing else refers to it.
+        unsafe { send.write(send_vector) };
+        // SAFETY: a live header of `arena`; nothing else refers to it.
+        let header = unsafe { &mut (*self.receive_header(index)).header };
+        header.msg_iov = receive;
+        header.msg_iovlen = 1;
+        header.msg_name = self.peer(index).cast();
+        self.reset(index);
+        // SAFETY: a live header of `arena`; nothing else refers to it.
+        let header = unsafe { &mut (*self.send_header(index)).header };
+        header.msg_iovlen = 1;
+        header.msg_namelen = self.peer_bytes;
+    }
+
+    /// Sets the fields of a receive header that the kernel writes.
+    #[inline]
+    fn reset(&self, index: usize) {
+        // SAFETY: a live header of `arena`; nothing else refers to it.
+        let header = unsafe { &mut (*self.receive_header(index)).header };
+        header.msg_namelen = self.peer_bytes;
+        if self.destination == Destination::Wildcard {
+            header.msg_control = self.control(index).cast();
+            header.msg_controllen = CONTROL_BYTES as _;
+        }
+    }
+
+    /// Turns the control message of a query into that of its answer, in place: the address asked
+    /// becomes the address to send from. Its length, or 0 where the kernel sent none.
+    fn turn_control(&mut self, index: usize) -> usize {
+        // SAFETY: a live header of `arena`, which nothing writes to now.
+        let received = unsafe { &(*self.receive_header(index)).header };
+        // musl declares this field 32 bits wide.
+        #[allow(clippy::unnecessary_cast)]
+        let control_bytes = received.msg_controllen as usize;
+        // SAFETY: `received` is a header whose control pointer and length the kernel filled.
+        let message = unsafe { libc::CMSG_FIRSTHDR(received) };
+        if message.is_null() || control_bytes > CONTROL_BYTES {
+            return 0;
+        }
+        // SAFETY: not null: CMSG_FIRSTHDR checked that a whole cmsghdr lies in the buffer, which
+        // is aligned to 8.
+        let head = unsafe { &*message };
+        // SAFETY: computes the address behind the header, still inside of the buffer.
+        let data = unsafe { libc::CMSG_DATA(message) };
+        match (head.cmsg_level, head.cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                // SAFETY: a message of this type carries an in_pktinfo, and the buffer has room.
+                let info = unsafe { &mut *data.cast::<libc::in_pktinfo>() };
+                // The kernel put the local address in `ipi_spec_dst`, where a sender's is read.
+                // The way back is for the routing table to say, not the interface it came by.
+                info.ipi_ifindex = 0;
+                control_bytes
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                // SAFETY: a message of this type carries an in6_pktinfo, and the buffer has room.
+                let info = unsafe { &mut *data.cast::<libc::in6_pktinfo>() };
+                // A link-local address means nothing without its interface (RFC 4007, 6).
+                if !matches!(info.ipi6_addr.s6_addr, [0xfe, 0x80..=0xbf, ..]) {
+                    info.ipi6_ifindex = 0;
+                }
+                control_bytes
+            }
+            _ => 0,
+        }
+    }
+
+    // Places in the arena, as raw pointers: the index is checked, and no reference is made.
+
+    fn receive_header(&self, index: usize) -> *mut MessageHeader {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).receives[index] }
+    }
+
+    fn send_header(&self, index: usize) -> *mut MessageHeader {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).sends[index] }
+    }
+
+    fn receive_vector(&self, index: usize) -> *mut libc::iovec {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).receive_vectors[index] }
+    }
+
+    fn send_vector(&self, index: usize) -> *mut libc::iovec {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).send_vectors[index] }
+    }
+
+    fn peer(&self, index: usize) -> *mut libc::sockaddr_in6 {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).peers[index] }
+    }
+
+    /// Where a datagram of the last `receive` came from.
+    #[inline]
+    fn peer_address(&self, index: usize) -> IpAddr {
+        let peer = self.peer(index);
+        // SAFETY: a live sockaddr of `arena`, zeroed when allocated and written by the kernel only
+        // during `receive`; `sin6_family` lies where every sockaddr has its family.
+        let family = unsafe { (*peer).sin6_family };
+        if libc::c_int::from(family) == libc::AF_INET {
+            // SAFETY: the kernel wrote a sockaddr_in, which is shorter than a sockaddr_in6 and no
+            // stricter aligned.
+            let address = unsafe { (*peer.cast::<libc::sockaddr_in>()).sin_addr.s_addr };
+            return Ipv4Addr::from(address.to_ne_bytes()).into();
+        }
+        // SAFETY: as above; any octets are an address.
+        let octets = unsafe { (*peer).sin6_addr.s6_addr };
+        Ipv6Addr::from(octets).to_canonical()
+    }
+
+    fn control(&self, index: usize) -> *mut Control {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        unsafe { &raw mut (*self.arena.as_ptr()).controls[index] }
+    }
+
+    fn query(&self, index: usize) -> *mut u8 {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        let buffer = unsafe { &raw mut (*self.arena.as_ptr()).queries[index] };
+        buffer.cast()
+    }
+
+    fn response(&self, index: usize) -> *mut u8 {
+        // SAFETY: `arena` is allocated until drop; the array checks the index.
+        let buffer = unsafe { &raw mut (*self.arena.as_ptr()).responses[index] };
+        buffer.cast()
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: `arena` came from alloc_zeroed with this layout and is freed here only; nothing
+        // in it has a destructor, and no kernel call is under way.
+        unsafe { alloc::dealloc(self.arena.as_ptr().cast(), Layout::new::<Arena>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! Every system call that socket2 and mio do not offer, and every `unsafe` of the program, a leaf.
+//! In and out: plain values and slices. What the kernel writes is checked here, not by callers.
+
+#![allow(unsafe_code)]
+
+pub mod affinity;
+pub mod block;
+pub mod interfaces;
+pub mod memory;
+pub mod mmsg;
+pub mod priority;
+pub mod socket;
