@@ -1,0 +1,77 @@
+//! `rollcall check`: the effective configuration as text, each value with where it came from, and
+//! the warnings. In: what `load` gave. It must never show a secret.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::Loaded;
+use super::keys::CREDENTIALS;
+use crate::dns::subnet::Subnet;
+
+/// The report of a configuration that is taken.
+pub fn report(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let shown = config.upstream_json(0);
+    let mut text = String::new();
+    match &config.file {
+        Some(file) => _ = writeln!(text, "configuration {}", file.display()),
+        None => _ = writeln!(text, "configuration from the environment, without a file"),
+    }
+    for (key, origin) in &loaded.origins {
+        let value = match *key {
+            "StateBytesMax" => Value::from(config.state_bytes_max),
+            "ClientSubnetFrom" => config
+                .client_subnet_from
+                .iter()
+                .map(Subnet::to_string)
+                .collect(),
+            "ChaosOn" => Value::from(config.chaos_on),
+            "Workers" => Value::from(config.workers),
+            key => match key.strip_prefix(CREDENTIALS) {
+                Some(field) => shown[CREDENTIALS][field.trim_start_matches('.')].clone(),
+                None => shown[key].clone(),
+            },
+        };
+        _ = writeln!(text, "  {key:<27} {:<32} {origin}", value.to_string());
+    }
+    for warning in &loaded.warnings {
+        _ = writeln!(text, "warning: {warning}");
+    }
+    text.push_str("the configuration is good\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::KEYS;
+    use super::super::{Config, Origin};
+    use super::*;
+
+    #[test]
+    fn report_shows_every_key_and_no_secret() {
+        let variables = [
+            ("ROLLCALL_MASTERS", "127.0.0.1:5050"),
+            ("ROLLCALL_MESOS_AUTHENTICATION", "basic"),
+            ("ROLLCALL_MESOS_CREDENTIALS_PRINCIPAL", "dns"),
+            ("ROLLCALL_MESOS_CREDENTIALS_SECRET", "s3cret"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let loaded = Config::load(None, variables.into_iter()).expect("good");
+        let text = report(&loaded);
+        for key in KEYS {
+            let line = text
+                .lines()
+                .find(|line| line.trim_start().starts_with(key.name));
+            let line = line.expect(key.name);
+            assert!(!line.contains("null"), "{line}");
+        }
+        assert!(
+            !text.contains("s3cret") && text.contains("******"),
+            "{text}"
+        );
+        let masters = loaded.origins.iter().find(|(key, _)| *key == "Masters");
+        let expected = Origin::Environment("ROLLCALL_MASTERS");
+        assert_eq!(masters.map(|(_, origin)| origin), Some(&expected));
+    }
+}

@@ -1,0 +1,241 @@
+//! The table of configuration keys: what `file` and the environment may set, with variable, type,
+//! default and meaning. The README's table, the sample file and `check` are held against it.
+
+/// One configuration key.
+#[derive(Debug)]
+pub struct Key {
+    /// As `/v1/config` spells it; a field of an object is written `Object.Field`.
+    pub name: &'static str,
+    pub variable: &'static str,
+    pub kind: Kind,
+    /// In the environment's syntax; read by the same code as a variable.
+    pub default: &'static str,
+    pub since: Since,
+    pub meaning: &'static str,
+}
+
+/// What a key's value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Boolean,
+    Text,
+    /// Text that is shown as `******`.
+    Secret,
+    List,
+    /// Zone to list; in the environment `zone=ip,ip;zone2=ip`.
+    Zones,
+}
+
+/// Who brought a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    MesosDns,
+    /// The fork of mesos-dns, 0.10.
+    Fork,
+    Rollcall,
+}
+
+const fn key(
+    name: &'static str,
+    variable: &'static str,
+    kind: Kind,
+    default: &'static str,
+    since: Since,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        name,
+        variable,
+        kind,
+        default,
+        since,
+        meaning,
+    }
+}
+
+use Kind::{Boolean, List, Secret, Text, Zones};
+use Since::{Fork, MesosDns, Rollcall};
+
+/// RFC 2181, 8: a TTL has 31 bits. The seconds of our own timers share the bound.
+pub const SECONDS_MAX: i64 = 0x7fff_ffff;
+const PORT: Kind = Kind::Integer {
+    min: 0,
+    max: 65_535,
+};
+const SECONDS: Kind = Kind::Integer {
+    min: 0,
+    max: SECONDS_MAX,
+};
+const SECONDS_ABOVE_ZERO: Kind = Kind::Integer {
+    min: 1,
+    max: SECONDS_MAX,
+};
+/// RFC 1035, 3.3.13: the SOA's timers are 32 bits.
+const SOA_SECONDS: Kind = Kind::Integer {
+    min: 0,
+    max: 0xffff_ffff,
+};
+
+/// Every key, in the order in which they are documented and shown.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("Masters", "ROLLCALL_MASTERS", List, "", MesosDns, "Mesos masters, each `host:port`; required in this version"),
+    key("Zk", "ROLLCALL_ZK", Text, "", MesosDns, "`zk://host:port,.../path`; checked, not used yet: list the masters"),
+    key("ZkDetectionTimeout", "ROLLCALL_ZK_DETECTION_TIMEOUT", SECONDS, "30", MesosDns, "seconds to find the leader in ZooKeeper; 0 waits for ever"),
+    key("RefreshSeconds", "ROLLCALL_REFRESH_SECONDS", SECONDS_ABOVE_ZERO, "60", MesosDns, "seconds from the end of one fetch of the state to the next"),
+    key("StateTimeoutSeconds", "ROLLCALL_STATE_TIMEOUT_SECONDS", SECONDS_ABOVE_ZERO, "300", MesosDns, "bound on one fetch of the state, seconds"),
+    key("StateBytesMax", "ROLLCALL_STATE_BYTES_MAX", Kind::Integer { min: 1, max: i64::MAX }, "1073741824", Rollcall, "a longer state document is refused, octets"),
+    key("MesosHTTPSOn", "ROLLCALL_MESOS_HTTPS_ON", Boolean, "false", MesosDns, "speak https with the masters"),
+    key("CACertFile", "ROLLCALL_CA_CERT_FILE", Text, "", MesosDns, "PEM file of the authorities that sign the masters' certificates"),
+    key("CertFile", "ROLLCALL_CERT_FILE", Text, "", MesosDns, "PEM file of the client certificate; needs KeyFile"),
+    key("KeyFile", "ROLLCALL_KEY_FILE", Text, "", MesosDns, "PEM file of the client certificate's key; needs CertFile"),
+    key("MesosAuthentication", "ROLLCALL_MESOS_AUTHENTICATION", Text, "", MesosDns, "empty or `basic`; `iam` is not supported yet"),
+    key("MesosCredentials.Principal", "ROLLCALL_MESOS_CREDENTIALS_PRINCIPAL", Text, "", MesosDns, "user name for `basic`"),
+    key("MesosCredentials.Secret", "ROLLCALL_MESOS_CREDENTIALS_SECRET", Secret, "", MesosDns, "password for `basic`; shown as `******`"),
+    key("IAMConfigFile", "ROLLCALL_IAM_CONFIG_FILE", Text, "", MesosDns, "JSON file of the service account; not used yet"),
+    key("Domain", "ROLLCALL_DOMAIN", Text, "mesos", MesosDns, "the domain that is answered"),
+    key("TTL", "ROLLCALL_TTL", SECONDS, "60", MesosDns, "TTL of every record, seconds"),
+    key("DnsOn", "ROLLCALL_DNS_ON", Boolean, "true", MesosDns, "answer DNS; DnsOn or HttpOn must be on"),
+    key("Port", "ROLLCALL_PORT", PORT, "53", MesosDns, "DNS port, UDP and TCP; 0 takes a free one"),
+    key("Listener", "ROLLCALL_LISTENER", Text, "0.0.0.0", MesosDns, "IP address of the DNS server; also that of SOAMname"),
+    key("HttpOn", "ROLLCALL_HTTP_ON", Boolean, "true", MesosDns, "serve the HTTP API"),
+    key("HttpPort", "ROLLCALL_HTTP_PORT", PORT, "8123", MesosDns, "HTTP port; 0 takes a free one"),
+    key("HTTPListener", "ROLLCALL_HTTP_LISTENER", Text, "0.0.0.0", MesosDns, "IP address of the HTTP API"),
+    key("SOAMname", "ROLLCALL_SOA_MNAME", Text, "ns1.DOMAIN", MesosDns, "primary name server in SOA and NS"),
+    key("SOARname", "ROLLCALL_SOA_RNAME", Text, "root.ns1.mesos", MesosDns, "mailbox in the SOA; `@` is written as `.`"),
+    key("SOARefresh", "ROLLCALL_SOA_REFRESH", SOA_SECONDS, "60", MesosDns, "refresh of the SOA, seconds"),
+    key("SOARetry", "ROLLCALL_SOA_RETRY", SOA_SECONDS, "600", MesosDns, "retry of the SOA, seconds"),
+    key("SOAExpire", "ROLLCALL_SOA_EXPIRE", SOA_SECONDS, "86400", MesosDns, "expire of the SOA, seconds"),
+    key("SOAMinttl", "ROLLCALL_SOA_MINTTL", SOA_SECONDS, "60", MesosDns, "minimum of the SOA: bound on the TTL of negative answers, seconds"),
+    key("RecurseOn", "ROLLCALL_RECURSE_ON", Boolean, "true", MesosDns, "set RA in our own answers"),
+    key("ExternalOn", "ROLLCALL_EXTERNAL_ON", Boolean, "true", MesosDns, "forward names outside the domain (not yet: REFUSED)"),
+    key("Resolvers", "ROLLCALL_RESOLVERS", List, "8.8.8.8", MesosDns, "where to forward, each `IP` or `IP:port`; empty list: /etc/resolv.conf"),
+    key("ZoneResolvers", "ROLLCALL_ZONE_RESOLVERS", Zones, "", MesosDns, "resolvers of single zones; in the environment `zone=IP,IP;zone2=IP`"),
+    key("Timeout", "ROLLCALL_TIMEOUT", SECONDS, "5", MesosDns, "bound on one forwarded query, seconds"),
+    key("IPSources", "ROLLCALL_IP_SOURCES", List, "netinfo,mesos,host", MesosDns, "where task addresses come from, best first: netinfo, mesos, docker, host"),
+    key("SRVRecordDefaultWeight", "ROLLCALL_SRV_RECORD_DEFAULT_WEIGHT", Kind::Integer { min: 0, max: 65_535 }, "1", MesosDns, "weight of SRV records"),
+    key("EnforceRFC952", "ROLLCALL_ENFORCE_RFC952", Boolean, "false", MesosDns, "labels of at most 24 characters that do not begin with a digit"),
+    key("SetTruncateBit", "ROLLCALL_SET_TRUNCATE_BIT", Boolean, "true", MesosDns, "set TC when answers were left out"),
+    key("EnumerationOn", "ROLLCALL_ENUMERATION_ON", Boolean, "true", MesosDns, "serve /v1/enumerate and /v1/axfr"),
+    key("ReverseDnsOn", "ROLLCALL_REVERSE_DNS_ON", Boolean, "false", Fork, "answer PTR for the addresses of tasks"),
+    key("ResolvSubnetFirst", "ROLLCALL_RESOLV_SUBNET_FIRST", Boolean, "false", Fork, "addresses in the client's subnet first"),
+    key("ClientSubnetFrom", "ROLLCALL_CLIENT_SUBNET_FROM", List, "127.0.0.0/8,::1/128", Rollcall, "who may state another subnet than its own for ResolvSubnetFirst (RFC 7871)"),
+    key("ChaosOn", "ROLLCALL_CHAOS_ON", Boolean, "false", Rollcall, "answer version.bind and hostname.bind in class CHAOS"),
+    key("Workers", "ROLLCALL_WORKERS", Kind::Integer { min: 0, max: 1024 }, "0", Rollcall, "answering threads; 0: one for each core of the affinity mask"),
+];
+
+/// Keys that files in the wild carry and that mesos-dns ignores, or sets itself.
+pub const OBSOLETE: &[&str] = &["email", "ns", "SOASerial", "File"];
+
+/// The object in the file whose fields are keys of their own here.
+pub const CREDENTIALS: &str = "MesosCredentials";
+
+/// Index in `KEYS` of a key in any case.
+pub fn position(name: &str) -> Option<usize> {
+    let folded = fold(name);
+    KEYS.iter().position(|key| fold(key.name) == folded)
+}
+
+/// Go's rule for equal keys: Unicode simple folding, of which only these two letters beyond ASCII
+/// meet ASCII ones: the Kelvin sign is a k, the long s an s.
+pub fn fold(name: &str) -> String {
+    name.chars()
+        .map(|letter| match letter {
+            '\u{212a}' => 'k',
+            '\u{17f}' => 's',
+            _ => letter.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
+/// The known key that is nearest to an unknown one by edit distance.
+pub fn nearest_name(unknown: &str) -> &'static str {
+    nearest(unknown, KEYS.iter().map(|key| key.name))
+}
+
+/// The known variable that is nearest to an unknown one by edit distance.
+pub fn nearest_variable(unknown: &str) -> &'static str {
+    nearest(unknown, KEYS.iter().map(|key| key.variable))
+}
+
+fn nearest(unknown: &str, known: impl Iterator<Item = &'static str>) -> &'static str {
+    let unknown: Vec<char> = fold(unknown).chars().take(UNKNOWN_CHARS_MAX).collect();
+    known
+        .min_by_key(|name| edit_distance(&unknown, &fold(name)))
+        .unwrap_or_default()
+}
+
+/// Enough of an unknown key to find its neighbour; the distance costs its length times the table.
+const UNKNOWN_CHARS_MAX: usize = 128;
+
+/// Levenshtein's distance, one row at a time.
+fn edit_distance(left: &[char], right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=left.len()).collect();
+    for (line, letter) in right.chars().enumerate() {
+        let mut diagonal = line;
+        row[0] = line + 1;
+        for (column, other) in left.iter().enumerate() {
+            let replaced = diagonal + usize::from(*other != letter);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[left.len()]
+}
+
+impl Kind {
+    /// The type in words, for messages and tables.
+    pub fn wanted(self) -> String {
+        match self {
+            Self::Integer { min, max: i64::MAX } => format!("a whole number from {min} up"),
+            Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Boolean => "true or false".to_owned(),
+            Self::Text | Self::Secret => "a string".to_owned(),
+            Self::List => "a list of strings".to_owned(),
+            Self::Zones => "an object of zones, each with a list of resolvers".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_in_any_case_as_go_folds_them() {
+        for spelled in ["TTL", "ttl", "Ttl"] {
+            assert_eq!(position(spelled).map(|i| KEYS[i].name), Some("TTL"));
+        }
+        let kelvin = position("Z\u{212a}").map(|i| KEYS[i].name);
+        assert_eq!(kelvin, Some("Zk"));
+        let long_s = position("ma\u{17f}ter\u{17f}").map(|i| KEYS[i].name);
+        assert_eq!(long_s, Some("Masters"));
+        assert_eq!(position("T T L"), None);
+    }
+
+    #[test]
+    fn no_two_keys_share_a_name_or_a_variable() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert_eq!(position(key.name), Some(index), "{}", key.name);
+            let same = KEYS.iter().filter(|other| other.variable == key.variable);
+            assert_eq!(same.count(), 1, "{}", key.variable);
+            assert!(key.variable.starts_with("ROLLCALL_"));
+        }
+    }
+
+    #[test]
+    fn nearest_key_is_the_one_that_was_meant() {
+        assert_eq!(nearest_name("RefreshSecond"), "RefreshSeconds");
+        assert_eq!(nearest_name("resolver"), "Resolvers");
+        assert_eq!(nearest_name("httpLisener"), "HTTPListener");
+        assert_eq!(
+            nearest_variable("ROLLCALL_REFRESH_SECS"),
+            "ROLLCALL_REFRESH_SECONDS"
+        );
+        assert_eq!(nearest_name(""), "Zk");
+    }
+}

@@ -1,0 +1,486 @@
+//! From file and environment to a checked `Config`. In: a path and variables. Out: the effective
+//! configuration, its warnings and origins, or the one error that stops the program.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{ConfigError, Origin, Warning};
+use super::file::{self, Values};
+use super::keys::{self, KEYS};
+use super::settings::Settings;
+use super::tls::{self, PairError};
+use super::values::{self, Wrong};
+use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Spelled};
+use crate::dns::subnet::Subnet;
+
+/// Read where -config names no other, and only then allowed to be absent.
+pub const DEFAULT_FILE: &str = "config.json";
+
+/// A configuration that the program can run with.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Warning>,
+    /// For each key of `KEYS`, in its order, where the value came from.
+    pub origins: Vec<(&'static str, Origin)>,
+}
+
+impl Config {
+    /// Reads the file (that of `path`, or `config.json` where it exists) and the variables, which
+    /// win over it, and checks all of it.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let mut warnings = Vec::new();
+        let variables = read_variables(environment, &mut warnings);
+        let (file, values) = read_file(path, &mut warnings, variables.iter().any(Option::is_some))?;
+        let settings = Settings::new(file, values, variables)?;
+        let config = read_config(&settings)?;
+        check_sources(&settings, &config, &mut warnings)?;
+        Ok(Loaded {
+            config,
+            warnings,
+            origins: settings.origins(),
+        })
+    }
+}
+
+impl Default for Config {
+    /// The defaults of every key. There are no masters among them, so `load` would refuse it.
+    fn default() -> Self {
+        let none = KEYS.iter().map(|_| None).collect();
+        let settings = Settings::new(None, none, Vec::new());
+        settings
+            .and_then(|settings| read_config(&settings))
+            .unwrap_or_else(|error| panic!("a default is refused: {error}"))
+    }
+}
+
+/// This process's variables, as `load` wants them. What is not UTF-8 is replaced: the check of the
+/// value then names the variable.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+        (text(name), text(value))
+    })
+}
+
+/// One value for each key. An empty variable counts as not set, as compose files leave them.
+fn read_variables(
+    environment: impl Iterator<Item = (String, String)>,
+    warnings: &mut Vec<Warning>,
+) -> Vec<Option<String>> {
+    let mut values: Vec<Option<String>> = vec![None; KEYS.len()];
+    for (variable, value) in environment {
+        if !variable.starts_with("ROLLCALL_") {
+            continue;
+        }
+        match KEYS.iter().position(|key| key.variable == variable) {
+            Some(index) => values[index] = Some(value).filter(|value| !value.is_empty()),
+            None => warnings.push(Warning::UnknownVariable {
+                nearest: keys::nearest_variable(&variable),
+                variable,
+            }),
+        }
+    }
+    values
+}
+
+fn read_file(
+    path: Option<&Path>,
+    warnings: &mut Vec<Warning>,
+    may_be_absent: bool,
+) -> Result<(Option<PathBuf>, Values), ConfigError> {
+    let file = absolute(path.unwrap_or(Path::new(DEFAULT_FILE)));
+    let bytes = match std::fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_none() && may_be_absent => {
+            return Ok((None, KEYS.iter().map(|_| None).collect()));
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            return Err(ConfigError::Unreadable { file, reason });
+        }
+    };
+    let (values, odd) = file::parse(&file, &bytes)?;
+    warnings.extend(odd);
+    Ok((Some(file), values))
+}
+
+/// As mesos-dns shows it in `File`: absolute, and `~/` at the front is the home directory.
+fn absolute(path: &Path) -> PathBuf {
+    let path = match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    };
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
+    let seconds = |name| settings.integer(name).map(Duration::from_secs);
+    let path = |name| -> Result<Option<PathBuf>, ConfigError> {
+        let text = settings.text(name)?;
+        Ok(Some(text)
+            .filter(|text| !text.is_empty())
+            .map(PathBuf::from))
+    };
+    let checked = |name, check: fn(&str) -> Result<String, Wrong>| {
+        check(settings.text(name)?).map_err(|(problem, cure)| settings.wrong(name, problem, cure))
+    };
+    let address = |name| {
+        values::listener(settings.text(name)?)
+            .map_err(|(problem, cure)| settings.wrong(name, problem, cure))
+    };
+    let domain = checked("Domain", values::domain)?;
+    let external_on = settings.boolean("ExternalOn")?;
+    let credentials = Credentials {
+        principal: settings.text("MesosCredentials.Principal")?.to_owned(),
+        secret: settings.text("MesosCredentials.Secret")?.to_owned(),
+    };
+    check_certificates(settings)?;
+    let iam_config_file = path("IAMConfigFile")?;
+    Ok(Config {
+        zk: zk(settings)?,
+        zk_detection_timeout: seconds("ZkDetectionTimeout")?,
+        masters: masters(settings)?,
+        refresh_interval: seconds("RefreshSeconds")?,
+        state_timeout: seconds("StateTimeoutSeconds")?,
+        state_bytes_max: settings.integer("StateBytesMax")?,
+        mesos_https: settings.boolean("MesosHTTPSOn")?,
+        ca_cert_file: path("CACertFile")?,
+        cert_file: path("CertFile")?,
+        key_file: path("KeyFile")?,
+        authentication: authentication(settings, &credentials)?,
+        credentials,
+        ttl_seconds: settings.integer("TTL")?,
+        port: settings.integer("Port")?,
+        listener: address("Listener")?,
+        dns_on: settings.boolean("DnsOn")?,
+        http_on: settings.boolean("HttpOn")?,
+        http_port: settings.integer("HttpPort")?,
+        http_listener: address("HTTPListener")?,
+        soa: soa(settings, &domain)?,
+        recurse_on: settings.boolean("RecurseOn")?,
+        external_on,
+        resolvers: resolvers(settings, external_on)?,
+        zone_resolvers: zone_resolvers(settings, external_on, &domain)?,
+        forward_timeout: seconds("Timeout")?,
+        ip_sources: ip_sources(settings)?,
+        srv_weight: settings.integer("SRVRecordDefaultWeight")?,
+        enforce_rfc952: settings.boolean("EnforceRFC952")?,
+        set_truncate_bit: settings.boolean("SetTruncateBit")?,
+        enumeration_on: settings.boolean("EnumerationOn")?,
+        file: settings.file.clone(),
+        reverse_dns_on: settings.boolean("ReverseDnsOn")?,
+        resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,
+        client_subnet_from: client_subnet_from(settings)?,
+        chaos_on: settings.boolean("ChaosOn")?,
+        workers: settings.integer("Workers")?,
+        spelled: spelled(settings)?,
+        iam_config_file,
+        domain,
+    })
+}
+
+fn spelled(settings: &Settings) -> Result<Spelled, ConfigError> {
+    Ok(Spelled {
+        masters: settings.list("Masters")?,
+        resolvers: settings.list("Resolvers")?,
+        zone_resolvers: settings.zones("ZoneResolvers")?,
+    })
+}
+
+fn zk(settings: &Settings) -> Result<String, ConfigError> {
+    let text = settings.text("Zk")?;
+    if !text.is_empty() {
+        values::zk(text).map_err(|(problem, cure)| {
+            settings.wrong_part("Zk", values::zk_masked(text), problem, cure)
+        })?;
+    }
+    Ok(text.to_owned())
+}
+
+fn masters(settings: &Settings) -> Result<Vec<Master>, ConfigError> {
+    let mut masters: Vec<Master> = Vec::new();
+    for text in settings.list("Masters")? {
+        let master = values::master(&text)
+            .map_err(|(problem, cure)| settings.wrong_part("Masters", &text, problem, cure))?;
+        if masters.contains(&master) {
+            return Err(settings.wrong_part(
+                "Masters",
+                text,
+                "this master is listed twice",
+                "right would be each address and port once",
+            ));
+        }
+        masters.push(master);
+    }
+    Ok(masters)
+}
+
+fn soa(settings: &Settings, domain: &str) -> Result<Soa, ConfigError> {
+    let name = |key, text: String| {
+        values::soa_name(&text).map_err(|(problem, cure)| settings.wrong(key, problem, cure))
+    };
+    let mname = match settings.is_default("SOAMname") {
+        true => format!("ns1.{domain}"),
+        false => settings.text("SOAMname")?.to_owned(),
+    };
+    Ok(Soa {
+        mname: name("SOAMname", mname)?,
+        rname: name("SOARname", settings.text("SOARname")?.replace('@', "."))?,
+        refresh_seconds: settings.integer("SOARefresh")?,
+        retry_seconds: settings.integer("SOARetry")?,
+        expire_seconds: settings.integer("SOAExpire")?,
+        minimum_seconds: settings.integer("SOAMinttl")?,
+    })
+}
+
+/// Without `ExternalOn` nothing is forwarded, so that the lists are not checked (as in mesos-dns).
+fn resolvers(
+    settings: &Settings,
+    external_on: bool,
+) -> Result<Option<Vec<SocketAddr>>, ConfigError> {
+    let list = settings.list("Resolvers")?;
+    if !external_on {
+        return Ok(Some(Vec::new()));
+    }
+    let addresses = resolver_list(settings, "Resolvers", &list, "")?;
+    Ok(Some(addresses).filter(|addresses| !addresses.is_empty()))
+}
+
+fn resolver_list(
+    settings: &Settings,
+    key: &'static str,
+    list: &[String],
+    zone: &str,
+) -> Result<Vec<SocketAddr>, ConfigError> {
+    let mut addresses = Vec::with_capacity(list.len());
+    for text in list {
+        let place = format!("{zone}{text}");
+        let address = match values::resolver(text) {
+            Ok(address) => address,
+            Err((problem, cure)) => return Err(settings.wrong_part(key, place, problem, cure)),
+        };
+        if addresses.contains(&address) {
+            let problem = "this resolver is listed twice";
+            let cure = "right would be each address and port once";
+            return Err(settings.wrong_part(key, place, problem, cure));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn zone_resolvers(
+    settings: &Settings,
+    external_on: bool,
+    own_domain: &str,
+) -> Result<BTreeMap<String, Vec<SocketAddr>>, ConfigError> {
+    const KEY: &str = "ZoneResolvers";
+    let written = settings.zones(KEY)?;
+    let mut zones = BTreeMap::new();
+    if !external_on {
+        return Ok(zones);
+    }
+    for (text, list) in &written {
+        let zone = values::domain(text)
+            .map_err(|(problem, cure)| settings.wrong_part(KEY, text, problem, cure))?;
+        if list.is_empty() {
+            let cure = "right would be at least one resolver, or no such zone";
+            return Err(settings.wrong_part(KEY, text, "the zone has no resolver", cure));
+        }
+        if zone == own_domain {
+            let cure = "right would be a zone outside the domain";
+            return Err(settings.wrong_part(KEY, text, "this is our own domain", cure));
+        }
+        let addresses = resolver_list(settings, KEY, list, &format!("{text}="))?;
+        if zones.insert(zone, addresses).is_some() {
+            let cure = "right would be each zone once, since names have no case (RFC 4343)";
+            return Err(settings.wrong_part(KEY, text, "the zone is listed twice", cure));
+        }
+    }
+    let all: Vec<&str> = zones
+        .keys()
+        .map(String::as_str)
+        .chain([own_domain])
+        .collect();
+    for zone in &all {
+        let above = |other: &&&str| {
+            zone.strip_suffix(**other)
+                .is_some_and(|rest| rest.ends_with('.'))
+        };
+        if let Some(other) = all.iter().find(above) {
+            let problem = format!("the zone is masked by {other}");
+            let cure = "right would be zones of which none lies below another or holds the domain";
+            return Err(settings.wrong_part(KEY, *zone, problem, cure));
+        }
+    }
+    Ok(zones)
+}
+
+fn ip_sources(settings: &Settings) -> Result<Vec<IpSource>, ConfigError> {
+    const KEY: &str = "IPSources";
+    let list = settings.list(KEY)?;
+    let cure = "right would be some of netinfo, mesos, docker, host, each once";
+    if list.is_empty() {
+        return Err(settings.wrong(KEY, "there is no source", cure));
+    }
+    let mut seen = HashSet::new();
+    let mut sources = Vec::with_capacity(list.len());
+    for text in list {
+        let source = values::ip_source(&text)
+            .map_err(|(problem, cure)| settings.wrong_part(KEY, &text, problem, cure))?;
+        if !seen.insert(source) {
+            return Err(settings.wrong_part(KEY, text, "the source is listed twice", cure));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn client_subnet_from(settings: &Settings) -> Result<Vec<Subnet>, ConfigError> {
+    const KEY: &str = "ClientSubnetFrom";
+    let subnet = |text: String| {
+        Subnet::parse(&text).ok_or_else(|| {
+            let cure = "right would be ADDRESS/BITS, such as 10.0.0.0/8";
+            settings.wrong_part(KEY, text, "this is no block of addresses", cure)
+        })
+    };
+    settings.list(KEY)?.into_iter().map(subnet).collect()
+}
+
+fn read_named(settings: &Settings, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let path = settings.text(key)?;
+    if path.is_empty() {
+        return Ok(None);
+    }
+    std::fs::read(path).map(Some).map_err(|error| {
+        let problem = format!("the file cannot be read: {error}");
+        settings.wrong(
+            key,
+            problem,
+            "right would be the path of a file that this user may read",
+        )
+    })
+}
+
+fn check_certificates(settings: &Settings) -> Result<(), ConfigError> {
+    const PEM: &str = "right would be a PEM file";
+    for (key, other) in [("CertFile", "KeyFile"), ("KeyFile", "CertFile")] {
+        if !settings.text(key)?.is_empty() && settings.text(other)?.is_empty() {
+            let problem = format!("{other} is missing");
+            return Err(settings.wrong(
+                key,
+                problem,
+                "right would be both CertFile and KeyFile, or neither",
+            ));
+        }
+    }
+    if let Some(pem) = read_named(settings, "CACertFile")? {
+        tls::check_authorities(&pem)
+            .map_err(|problem| settings.wrong("CACertFile", problem, PEM))?;
+    }
+    let pair = (
+        read_named(settings, "CertFile")?,
+        read_named(settings, "KeyFile")?,
+    );
+    let (Some(certificate), Some(key)) = pair else {
+        return Ok(());
+    };
+    tls::check_pair(&certificate, &key).map_err(|error| match error {
+        PairError::Certificate(problem) => settings.wrong("CertFile", problem, PEM),
+        PairError::Key(problem) => settings.wrong("KeyFile", problem, PEM),
+    })
+}
+
+fn authentication(
+    settings: &Settings,
+    credentials: &Credentials,
+) -> Result<Authentication, ConfigError> {
+    const KEY: &str = "MesosAuthentication";
+    if let Some(json) = read_named(settings, "IAMConfigFile")? {
+        // Its text holds a private key, so that nothing of it goes into the message.
+        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map_err(|error| {
+            let problem = format!("no JSON, line {}, column {}", error.line(), error.column());
+            settings.wrong(
+                "IAMConfigFile",
+                problem,
+                "right would be the service account's JSON file",
+            )
+        })?;
+    }
+    match settings.text(KEY)? {
+        "" => Ok(Authentication::None),
+        "basic" if *credentials == Credentials::default() => Err(settings.wrong(
+            KEY,
+            "MesosCredentials is missing",
+            "right would be MesosCredentials with Principal and Secret",
+        )),
+        "basic" => Ok(Authentication::Basic {
+            principal: credentials.principal.clone(),
+            secret: credentials.secret.clone(),
+        }),
+        "iam" => Err(settings.wrong(
+            KEY,
+            "this version does not support IAM; a later one brings it",
+            "right would be \"basic\" with MesosCredentials, or an empty string",
+        )),
+        _ => Err(settings.wrong(
+            KEY,
+            "unknown way of authentication",
+            "right would be \"\" or \"basic\"",
+        )),
+    }
+}
+
+/// What no single key shows: that there is a master to ask and a service to run.
+fn check_sources(
+    settings: &Settings,
+    config: &Config,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ConfigError> {
+    if !config.dns_on && !config.http_on {
+        return Err(settings.wrong(
+            "DnsOn",
+            "DnsOn and HttpOn are both off, so that nothing would be served",
+            "right would be true for one of them",
+        ));
+    }
+    match (config.masters.is_empty(), config.zk.is_empty()) {
+        (true, true) => {
+            return Err(settings.wrong(
+                "Masters",
+                "there is no master to ask",
+                "right would be at least one host:port, as in [\"10.0.0.1:5050\"]",
+            ));
+        }
+        (true, false) => {
+            return Err(settings.wrong_part(
+                "Zk",
+                values::zk_masked(&config.zk),
+                "this version does not speak with ZooKeeper; a later one brings it",
+                "right would be the masters themselves in Masters, as in [\"10.0.0.1:5050\"]",
+            ));
+        }
+        (false, false) => warnings.push(Warning::ZkNotUsed),
+        (false, true) => {}
+    }
+    if config.authentication == Authentication::None {
+        let odd = |key| Warning::CredentialsNotUsed { key };
+        if !config.credentials.principal.is_empty() {
+            warnings.push(odd("MesosCredentials"));
+        }
+        if config.iam_config_file.is_some() {
+            warnings.push(odd("IAMConfigFile"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The configuration: mesos-dns's `config.json` and `ROLLCALL_*` variables in, a validated,
+//! immutable `Config` out. It must never start the program with a value that was not understood.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dns::subnet::Subnet;
+
+pub mod check;
+pub mod error;
+pub mod file;
+pub mod keys;
+mod load;
+mod settings;
+mod shown;
+mod tls;
+mod values;
+
+pub use error::{ConfigError, Origin, Warning};
+pub use load::{DEFAULT_FILE, Loaded, environment};
+
+/// The effective configuration. Every field is in range; addresses are addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `Zk`: `zk://host1:port,host2:port/path`, as written; empty where not used.
+    pub zk: String,
+    /// `ZkDetectionTimeout`; zero waits for ever.
+    pub zk_detection_timeout: Duration,
+    /// `Masters`, in the file's order, without duplicates.
+    pub masters: Vec<Master>,
+    /// `RefreshSeconds`: from the end of one fetch to the start of the next, before jitter.
+    pub refresh_interval: Duration,
+    /// `StateTimeoutSeconds`: bound on one fetch of the state.
+    pub state_timeout: Duration,
+    /// `StateBytesMax` (Rollcall's own): a longer state document is refused.
+    pub state_bytes_max: u64,
+    /// `MesosHTTPSOn`.
+    pub mesos_https: bool,
+    pub ca_cert_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    /// `MesosAuthentication`, with what it needs.
+    pub authentication: Authentication,
+    /// `MesosCredentials`, also where `authentication` does not use them: /v1/config shows them.
+    pub credentials: Credentials,
+    /// `IAMConfigFile`, checked to be JSON.
+    pub iam_config_file: Option<PathBuf>,
+    /// `Domain`: lower case, no final dot.
+    pub domain: String,
+    /// `TTL` of every record, 0 to 2^31 - 1 seconds.
+    pub ttl_seconds: u32,
+    pub port: u16,
+    pub listener: IpAddr,
+    pub dns_on: bool,
+    pub http_on: bool,
+    pub http_port: u16,
+    pub http_listener: IpAddr,
+    pub soa: Soa,
+    /// `RecurseOn`: RA in our own answers.
+    pub recurse_on: bool,
+    /// `ExternalOn`: names outside are forwarded; false: REFUSED.
+    pub external_on: bool,
+    /// `Resolvers`; `None` where the list is empty: take those of /etc/resolv.conf.
+    pub resolvers: Option<Vec<SocketAddr>>,
+    /// `ZoneResolvers`: zone (lower case, no final dot) to resolvers.
+    pub zone_resolvers: BTreeMap<String, Vec<SocketAddr>>,
+    /// `Timeout` of outbound DNS.
+    pub forward_timeout: Duration,
+    /// `IPSources`, the most wanted first, no duplicates, never empty.
+    pub ip_sources: Vec<IpSource>,
+    /// `SRVRecordDefaultWeight`.
+    pub srv_weight: u16,
+    pub enforce_rfc952: bool,
+    pub set_truncate_bit: bool,
+    pub enumeration_on: bool,
+    /// Absolute path of the file read; `None` where the environment alone was used.
+    pub file: Option<PathBuf>,
+    pub reverse_dns_on: bool,
+    pub resolv_subnet_first: bool,
+    /// `ClientSubnetFrom` (Rollcall's own): whose client subnet option is believed.
+    pub client_subnet_from: Vec<Subnet>,
+    /// `ChaosOn` (Rollcall's own): answer `version.bind` and `hostname.bind` in class CHAOS.
+    pub chaos_on: bool,
+    /// `Workers` (Rollcall's own): answering threads; 0: one for each core of the affinity mask.
+    pub workers: usize,
+    /// Lists and addresses in the configuration's own spelling, for /v1/config and `check`.
+    pub spelled: Spelled,
+}
+
+/// Values that /v1/config shows as they were written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spelled {
+    pub masters: Vec<String>,
+    pub resolvers: Vec<String>,
+    pub zone_resolvers: BTreeMap<String, Vec<String>>,
+}
+
+/// `MesosCredentials`.
+#[derive(Clone, Default, PartialEq)]
+pub struct Credentials {
+    pub principal: String,
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let principal = &self.principal;
+        write!(
+            f,
+            "Credentials {{ principal: {principal:?}, secret: ****** }}"
+        )
+    }
+}
+
+/// One of `Masters`: `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// An address in canonical text, or a host name; without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Clone, PartialEq)]
+pub enum Authentication {
+    None,
+    Basic { principal: String, secret: String },
+    Iam { config_file: PathBuf },
+}
+
+/// By hand, so that no log line shows the secret.
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Basic { principal, .. } => {
+                write!(f, "Basic {{ principal: {principal:?}, secret: ****** }}")
+            }
+            Self::Iam { config_file } => write!(f, "Iam {{ config_file: {config_file:?} }}"),
+        }
+    }
+}
+
+/// Fields of the SOA record (RFC 1035, 3.3.13); its serial is the table's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Soa {
+    /// `SOAMname` with a final dot, spelled as written.
+    pub mname: String,
+    /// `SOARname` with a final dot, `@` turned into `.`.
+    pub rname: String,
+    pub refresh_seconds: u32,
+    pub retry_seconds: u32,
+    pub expire_seconds: u32,
+    /// Also the bound on negative answers' TTL (RFC 2308, 5).
+    pub minimum_seconds: u32,
+}
+
+/// One of `IPSources`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IpSource {
+    Host,
+    Mesos,
+    Docker,
+    NetInfo,
+}
+
+impl IpSource {
+    /// As `IPSources` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Mesos => "mesos",
+            Self::Docker => "docker",
+            Self::NetInfo => "netinfo",
+        }
+    }
+}
