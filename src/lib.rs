@@ -28,4 +28,5 @@
 pub mod config;
 pub mod dns;
 pub mod limits;
+pub mod mesos;
 pub mod sys;

@@ -1,0 +1,416 @@
+//! The Cluster: what we keep of a Mesos state document. In: fields read by `state`. Out: immutable
+//! values shared by pointer, so that a new Cluster shares all that did not change with the old one.
+//! It must never hold a field that no record needs.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::limits::TASK_SHARDS;
+
+/// A snapshot of the cluster as one master described it.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// The leading master, from the document's `leader` (`master@HOST:PORT`).
+    pub leader: Option<Endpoint>,
+    /// Frameworks in the document's order.
+    pub frameworks: Vec<Arc<Framework>>,
+    /// Registered agents in the document's order.
+    pub agents: Vec<Arc<Agent>>,
+    /// Running tasks, in shards by key.
+    pub tasks: Tasks,
+    /// What was left out, for `explain` and the log; bounded by `limits::SKIPPED_KEPT_MAX`.
+    pub skipped: Arc<Vec<Skipped>>,
+    /// How many objects were left out in all.
+    pub skipped_count: u64,
+}
+
+impl Cluster {
+    /// Takes over from an older Cluster what is equal in it, so that the two share their memory and
+    /// what did not change can be told by its pointer: tasks, their shards, agents, frameworks. A
+    /// task that is taken over keeps its old `ordinal`.
+    pub fn adopt(&mut self, old: &Self) {
+        self.tasks.adopt(&old.tasks);
+        adopt_listed(&mut self.agents, &old.agents, |agent| &agent.id);
+        adopt_listed(&mut self.frameworks, &old.frameworks, |framework| {
+            &framework.id
+        });
+        if self.skipped == old.skipped {
+            self.skipped = old.skipped.clone();
+        }
+    }
+}
+
+/// Most lists keep their order, so the same place is looked at first.
+fn adopt_listed<T: PartialEq>(new: &mut [Arc<T>], old: &[Arc<T>], id: impl Fn(&T) -> &Arc<str>) {
+    let mut by_id: Option<HashMap<&str, &Arc<T>>> = None;
+    for (place, item) in new.iter_mut().enumerate() {
+        if let Some(same) = old.get(place).filter(|same| *same == item) {
+            *item = same.clone();
+            continue;
+        }
+        let by_id =
+            by_id.get_or_insert_with(|| old.iter().map(|item| (&**id(item), item)).collect());
+        if let Some(&same) = by_id.get(&**id(item)).filter(|same| **same == item) {
+            *item = same.clone();
+        }
+    }
+}
+
+/// A host and port as a Mesos process id (`name@host:port`) or a configuration gives them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// An address in text or a host name; without brackets.
+    pub host: Arc<str>,
+    /// 1 to 65535; `None` where the text after the colon was empty or out of range.
+    pub port: Option<u16>,
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host)?,
+            false => f.write_str(&self.host)?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Framework {
+    pub id: Arc<str>,
+    pub name: Arc<str>,
+    /// libprocess schedulers only; HTTP frameworks have none.
+    pub pid: Option<Endpoint>,
+    pub hostname: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub id: Arc<str>,
+    pub hostname: Arc<str>,
+    /// `None` where the document had none that could be read.
+    pub pid: Option<Endpoint>,
+}
+
+/// A running task. Equal tasks may stand at different places of their documents.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub framework_id: Arc<str>,
+    pub id: Box<str>,
+    pub name: Arc<str>,
+    pub agent_id: Arc<str>,
+    /// Place in the document, so that lists keep the master's order. Not compared for changes.
+    pub ordinal: u32,
+    /// Addresses of the latest running status, by source; sources that gave none are absent.
+    pub addresses: Box<[(AddressSource, IpAddr)]>,
+    /// `resources.ports`: inclusive ranges, in the document's order.
+    pub port_ranges: Box<[(u16, u16)]>,
+    pub discovery: Option<Box<Discovery>>,
+    /// What was wrong with fields of this task and therefore left out of it (a port out of range).
+    pub faults: Option<Box<[Box<str>]>>,
+}
+
+impl Task {
+    /// The order within a shard, but for tasks that a document names twice.
+    fn cmp_key(&self, other: &Self) -> Ordering {
+        // Most tasks of a shard belong to one framework and share its id.
+        let frameworks = match Arc::ptr_eq(&self.framework_id, &other.framework_id) {
+            true => Ordering::Equal,
+            false => self.framework_id.cmp(&other.framework_id),
+        };
+        frameworks.then_with(|| self.id.cmp(&other.id))
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            framework_id,
+            id,
+            name,
+            agent_id,
+            ordinal: _,
+            addresses,
+            port_ranges,
+            discovery,
+            faults,
+        } = self;
+        *id == other.id
+            && *framework_id == other.framework_id
+            && *name == other.name
+            && *agent_id == other.agent_id
+            && *addresses == other.addresses
+            && *port_ranges == other.port_ranges
+            && *discovery == other.discovery
+            && *faults == other.faults
+    }
+}
+
+/// Where an address came from; the order of preference is the configuration's `IPSources`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AddressSource {
+    /// `statuses[].container_status.network_infos[]`
+    NetInfo,
+    /// Label `MesosContainerizer.NetworkSettings.IPAddress` of the status.
+    Mesos,
+    /// Label `Docker.NetworkSettings.IPAddress` of the status.
+    Docker,
+    /// The agent's own address.
+    Host,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// Not empty: a DiscoveryInfo without a name counts as none.
+    pub name: Arc<str>,
+    pub ports: Box<[DiscoveryPort]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryPort {
+    /// 1 to 65535; others are left out when read, and named in the task's `faults`.
+    pub number: u16,
+    pub name: Arc<str>,
+    pub protocol: Arc<str>,
+}
+
+/// An object of the document that gave no records, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub kind: SkippedKind,
+    pub id: Box<str>,
+    pub name: Box<str>,
+    /// A sentence's end: `state is TASK_STAGING`, `ports: "[31000]" is not a list of ranges`.
+    pub why: Box<str>,
+    /// As in every healthy cluster (a task that is still staging), so nothing to log.
+    pub expected: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkippedKind {
+    Task,
+    Agent,
+    Framework,
+}
+
+impl fmt::Display for SkippedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Task => "task",
+            Self::Agent => "agent",
+            Self::Framework => "framework",
+        })
+    }
+}
+
+/// The running tasks, in `TASK_SHARDS` shards by the hash of their key (framework id, task id). A
+/// change copies one shard and the row of pointers, never all tasks.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    shards: Arc<[TaskShard]>,
+    count: usize,
+}
+
+/// Sorted by (framework id, task id, ordinal). A master's document may name a task twice.
+pub type TaskShard = Arc<[Arc<Task>]>;
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::from_unsorted(Vec::new())
+    }
+}
+
+impl Tasks {
+    /// Sorts tasks into their shards.
+    pub fn from_unsorted(tasks: Vec<Arc<Task>>) -> Self {
+        let count = tasks.len();
+        let mut rows: Vec<Vec<Arc<Task>>> = Vec::new();
+        rows.resize_with(TASK_SHARDS, Vec::new);
+        for task in tasks {
+            rows[task_shard_index(&task.framework_id, &task.id)].push(task);
+        }
+        let shards = rows
+            .into_iter()
+            .map(|mut row| {
+                row.sort_unstable_by(|a, b| a.cmp_key(b).then(a.ordinal.cmp(&b.ordinal)));
+                row.into()
+            })
+            .collect();
+        Self { shards, count }
+    }
+
+    /// See `Cluster::adopt`.
+    fn adopt(&mut self, old: &Self) {
+        let mut shards = Vec::with_capacity(self.shards.len());
+        let mut changed = self.count != old.count;
+        for (new, old) in self.shards.iter().zip(old.shards.iter()) {
+            let shard = adopt_shard(new, old);
+            changed |= !Arc::ptr_eq(&shard, old);
+            shards.push(shard);
+        }
+        self.shards = match changed {
+            true => shards.into(),
+            false => old.shards.clone(),
+        };
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub fn shards(&self) -> &[TaskShard] {
+        &self.shards
+    }
+
+    /// All tasks, in no order that means anything; `Task::ordinal` has the document's.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.shards.iter().flat_map(|shard| shard.iter())
+    }
+}
+
+/// The old shard where all is equal, else the new one with the old tasks that are equal.
+fn adopt_shard(new: &TaskShard, old: &TaskShard) -> TaskShard {
+    if new.len() == old.len() && new.iter().zip(old.iter()).all(|(new, old)| new == old) {
+        return old.clone();
+    }
+    let mut rest = &old[..];
+    new.iter()
+        .map(|task| {
+            while let [first, behind @ ..] = rest {
+                match first.cmp_key(task) {
+                    Ordering::Less => rest = behind,
+                    Ordering::Greater => break,
+                    Ordering::Equal => {
+                        rest = behind;
+                        if first == task {
+                            return first.clone();
+                        }
+                    }
+                }
+            }
+            task.clone()
+        })
+        .collect()
+}
+
+/// The shard of a task. The hash is the same in every run: shards are compared between two Clusters.
+pub fn task_shard_index(framework_id: &str, task_id: &str) -> usize {
+    let hash = foldhash::fast::FixedState::with_seed(0).hash_one((framework_id, task_id));
+    // The upper bits are the better mixed ones.
+    (hash >> 32) as usize & (TASK_SHARDS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: &str, name: &str, ordinal: u32) -> Arc<Task> {
+        Arc::new(Task {
+            framework_id: "f".into(),
+            id: id.into(),
+            name: name.into(),
+            agent_id: "a".into(),
+            ordinal,
+            addresses: Box::default(),
+            port_ranges: Box::default(),
+            discovery: None,
+            faults: None,
+        })
+    }
+
+    fn agent(id: &str, hostname: &str) -> Arc<Agent> {
+        Arc::new(Agent {
+            id: id.into(),
+            hostname: hostname.into(),
+            pid: None,
+        })
+    }
+
+    fn cluster(tasks: Vec<Arc<Task>>, agents: Vec<Arc<Agent>>) -> Cluster {
+        Cluster {
+            tasks: Tasks::from_unsorted(tasks),
+            agents,
+            ..Cluster::default()
+        }
+    }
+
+    #[test]
+    fn equal_cluster_shares_all_with_the_old_one() {
+        let make = |first: u32| {
+            let tasks = (0..3_000).map(|id| task(&id.to_string(), "web", id + first));
+            cluster(tasks.collect(), vec![agent("a", "x"), agent("b", "y")])
+        };
+        let old = make(0);
+        let mut new = make(7);
+        new.adopt(&old);
+        assert!(Arc::ptr_eq(&new.tasks.shards, &old.tasks.shards));
+        assert!(Arc::ptr_eq(&new.agents[1], &old.agents[1]));
+    }
+
+    #[test]
+    fn changed_task_copies_one_shard_and_shares_its_neighbours() {
+        let make = |changed: u32, name: &str| {
+            let tasks = (0..10_000).map(|id| {
+                let name = if id == changed { name } else { "web" };
+                task(&id.to_string(), name, id)
+            });
+            cluster(tasks.collect(), Vec::new())
+        };
+        let old = make(77, "web");
+        let mut new = make(77, "api");
+        new.adopt(&old);
+        let pairs = || new.tasks.shards.iter().zip(old.tasks.shards.iter());
+        assert_eq!(
+            pairs().filter(|(new, old)| !Arc::ptr_eq(new, old)).count(),
+            1
+        );
+        let (new_shard, old_shard) = pairs().find(|(new, old)| !Arc::ptr_eq(new, old)).unwrap();
+        let shared = new_shard
+            .iter()
+            .filter(|task| old_shard.iter().any(|old| Arc::ptr_eq(task, old)));
+        assert_eq!(shared.count(), new_shard.len() - 1);
+    }
+
+    #[test]
+    fn added_removed_and_doubled_tasks_are_adopted_rightly() {
+        let old = cluster(
+            (0..5_000)
+                .map(|id| task(&id.to_string(), "web", id))
+                .collect(),
+            Vec::new(),
+        );
+        let mut tasks: Vec<_> = (100..6_000)
+            .map(|id| task(&id.to_string(), "web", id))
+            .collect();
+        tasks.push(task("200", "web", 9_000));
+        tasks.push(task("200", "other", 9_001));
+        let wanted = cluster(tasks.clone(), Vec::new());
+        let mut new = cluster(tasks, Vec::new());
+        new.adopt(&old);
+        assert_eq!(new.tasks.len(), 5_902);
+        for (new, wanted) in new.tasks.iter().zip(wanted.tasks.iter()) {
+            assert_eq!(new, wanted);
+        }
+    }
+
+    #[test]
+    fn moved_agents_are_shared_and_changed_ones_are_not() {
+        let old = cluster(
+            Vec::new(),
+            vec![agent("a", "x"), agent("b", "y"), agent("c", "z")],
+        );
+        let mut new = cluster(Vec::new(), vec![agent("b", "y"), agent("c", "new")]);
+        new.adopt(&old);
+        assert!(Arc::ptr_eq(&new.agents[0], &old.agents[1]));
+        assert_eq!(&*new.agents[1].hostname, "new");
+    }
+}

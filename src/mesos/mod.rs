@@ -1,0 +1,15 @@
+//! What Mesos said. In: bytes from a master. Out: a `Cluster` that holds the fields which records
+//! need. Runs on the refresh thread only; it must never lose one good task for the sake of a bad one.
+
+pub mod cluster;
+pub mod cut;
+pub mod fetch;
+mod fields;
+pub mod hosts;
+mod intern;
+pub mod leader;
+mod skips;
+pub mod state;
+mod task;
+mod tls;
+mod values;

@@ -1,0 +1,210 @@
+//! The parts of a task that take rules to read: its addresses and its DiscoveryInfo. In: the fields
+//! of the document. Out: what records need of them. What is wrong is named, and the rest is kept.
+
+use std::net::IpAddr;
+
+use super::cluster::{AddressSource, Discovery, DiscoveryPort};
+use super::fields::{DiscoveryFields, Loose, StatusFields};
+use super::intern::Interner;
+use super::skips::shorten;
+use super::values::read_address;
+
+/// The state of tasks, and of statuses, that count.
+pub const RUNNING: &str = "TASK_RUNNING";
+
+/// Addresses of the running status with the greatest time, the first of equal ones. The original
+/// starts at -1, so that an earlier one never counts.
+pub fn read_addresses(statuses: &[StatusFields<'_>]) -> Box<[(AddressSource, IpAddr)]> {
+    let mut latest = None;
+    let mut latest_timestamp = -1.0;
+    for status in statuses {
+        if status.state.0 == RUNNING && status.timestamp.0 > latest_timestamp {
+            latest_timestamp = status.timestamp.0;
+            latest = Some(status);
+        }
+    }
+    let Some(status) = latest else {
+        return Box::default();
+    };
+    let mut addresses = Vec::new();
+    let mut add = |source, text: &str| {
+        if let Some(address) = read_address(text) {
+            addresses.push((source, address));
+        }
+    };
+    for network in &status.container.networks.0 {
+        if network.addresses.0.is_empty() {
+            add(AddressSource::NetInfo, &network.address.0);
+        }
+        for fields in &network.addresses.0 {
+            add(AddressSource::NetInfo, &fields.address.0);
+        }
+    }
+    for (source, key) in LABEL_SOURCES {
+        for label in status.labels.0.iter().filter(|label| label.key.0 == key) {
+            add(source, &label.value.0);
+        }
+    }
+    addresses.into()
+}
+
+const LABEL_SOURCES: [(AddressSource, &str); 2] = [
+    (
+        AddressSource::Mesos,
+        "MesosContainerizer.NetworkSettings.IPAddress",
+    ),
+    (AddressSource::Docker, "Docker.NetworkSettings.IPAddress"),
+];
+
+/// Reads DiscoveryInfo; without a name it counts as none. Ports that are none go to `faults`.
+pub fn read_discovery(
+    fields: &DiscoveryFields<'_>,
+    names: &mut Interner,
+    faults: &mut Vec<Box<str>>,
+) -> Option<Box<Discovery>> {
+    if fields.name.0.is_empty() {
+        return None;
+    }
+    let mut ports = Vec::with_capacity(fields.ports.ports.0.len());
+    for port in &fields.ports.ports.0 {
+        let number = match &port.number {
+            Loose::Missing => Err("0".to_owned()),
+            // 80.0 is 80 (as Go would not have it), 80.5 is no port.
+            Loose::Number(number) if number.fract() == 0.0 && (1.0..=65535.0).contains(number) => {
+                Ok(*number as u16)
+            }
+            Loose::Number(number) => Err(number.to_string()),
+            Loose::Text(text) => Err(format!("{:?}", shorten(text))),
+            Loose::Other => Err("what it says".to_owned()),
+        };
+        match number {
+            Ok(number) => ports.push(DiscoveryPort {
+                number,
+                name: names.intern(&port.name.0).0,
+                protocol: names.intern(&port.protocol.0).0,
+            }),
+            Err(number) => {
+                let name = shorten(&port.name.0);
+                let fault =
+                    format!("discovery port {name:?}: {number} is not a number of 1 to 65535");
+                faults.push(fault.into());
+            }
+        }
+    }
+    Some(Box::new(Discovery {
+        name: names.intern(&fields.name.0).0,
+        ports: ports.into(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::cluster::Task;
+    use super::super::state::read_state;
+    use super::*;
+
+    /// A running task with these further fields, as it is read from a document.
+    fn only_task(fields: &str) -> Arc<Task> {
+        let text = format!(
+            r#"{{"leader":"master@127.0.0.1:5050","slaves":[{{"id":"S0"}}],"frameworks":[{{"tasks":[
+            {{"slave_id":"S0","state":"TASK_RUNNING",{fields}}}]}}]}}"#
+        );
+        let cluster = read_state(text.as_bytes(), u64::MAX).unwrap().cluster;
+        assert_eq!(cluster.tasks.len(), 1, "{fields}: {:?}", cluster.skipped);
+        cluster.tasks.iter().next().unwrap().clone()
+    }
+
+    #[test]
+    fn latest_running_status_gives_the_addresses() {
+        let status = |state: &str, timestamp: &str, address: &str| {
+            format!(
+                r#"{{"state":"{state}","timestamp":{timestamp},"container_status":{{"network_infos":[{{"ip_addresses":[{{"ip_address":"{address}"}}]}}]}}}}"#
+            )
+        };
+        let first = |statuses: &[String]| {
+            let task = only_task(&format!(r#""statuses":[{}]"#, statuses.join(",")));
+            task.addresses
+                .first()
+                .map(|(_, address)| address.to_string())
+        };
+        let some = |address: &str| Some(address.to_owned());
+        let (one, two) = (
+            status("TASK_RUNNING", "1.5", "10.0.0.1"),
+            status("TASK_RUNNING", "2", "10.0.0.2"),
+        );
+        assert_eq!(first(&[one.clone(), two.clone()]), some("10.0.0.2"));
+        assert_eq!(first(&[two.clone(), one.clone()]), some("10.0.0.2"));
+        let same = status("TASK_RUNNING", "1.5", "10.0.0.9");
+        assert_eq!(first(&[one.clone(), same]), some("10.0.0.1"));
+        let failed = status("TASK_FAILED", "9", "10.0.0.9");
+        assert_eq!(first(&[failed, one]), some("10.0.0.1"));
+        assert_eq!(first(&[status("TASK_RUNNING", "-1.0", "10.0.0.1")]), None);
+        assert_eq!(
+            first(&[status("TASK_RUNNING", "-0.5", "10.0.0.1")]),
+            some("10.0.0.1")
+        );
+        assert_eq!(
+            first(&[status("TASK_RUNNING", "null", "10.0.0.1")]),
+            some("10.0.0.1")
+        );
+        assert_eq!(first(&[]), None);
+    }
+
+    #[test]
+    fn addresses_come_from_all_sources_in_order() {
+        let task = only_task(
+            r#""statuses":[{"state":"TASK_RUNNING","timestamp":1,
+            "labels":[{"key":"Docker.NetworkSettings.IPAddress","value":"172.17.0.2"},{"key":"x","value":"10.0.0.7"},
+              {"key":"MesosContainerizer.NetworkSettings.IPAddress","value":"10.0.0.5"},{"key":"Docker.NetworkSettings.IPAddress","value":""}],
+            "container_status":{"network_infos":[null,{"ip_address":"10.0.0.1"},{"ip_address":"10.0.0.8","ip_addresses":[{}]},
+              {"ip_addresses":[{"ip_address":"fd22::1/64"},{"ip_address":"fd22::2"},{"ip_address":"10.0.0.2"}]}]}}]"#,
+        );
+        let found: Vec<_> = task
+            .addresses
+            .iter()
+            .map(|(source, address)| (*source, address.to_string()))
+            .collect();
+        let wanted = [
+            (AddressSource::NetInfo, "10.0.0.1"),
+            (AddressSource::NetInfo, "fd22::2"),
+            (AddressSource::NetInfo, "10.0.0.2"),
+            (AddressSource::Mesos, "10.0.0.5"),
+            (AddressSource::Docker, "172.17.0.2"),
+        ];
+        assert_eq!(
+            found,
+            wanted.map(|(source, address)| (source, address.to_owned()))
+        );
+    }
+
+    #[test]
+    fn discovery_ports_that_are_none_are_left_out_and_named() {
+        let task = only_task(
+            r#""discovery":{"name":"w","ports":{"ports":[{"number":80.0,"name":"http","protocol":"tcp"},{"number":8.0e1},
+            {"number":"80","name":"text"},{"number":null},{"number":99999999999999999999},{"number":70000},{"number":-1},
+            {"number":80.5},{"number":[80]},{"number":{}},{"number":true},null,{"number":65535}]}}"#,
+        );
+        let discovery = task.discovery.as_ref().unwrap();
+        let numbers: Vec<u16> = discovery.ports.iter().map(|port| port.number).collect();
+        assert_eq!(numbers, [80, 80, 65535]);
+        assert_eq!(
+            (&*discovery.ports[0].name, &*discovery.ports[0].protocol),
+            ("http", "tcp")
+        );
+        let faults = task.faults.as_ref().unwrap();
+        assert_eq!(faults.len(), 10);
+        assert!(
+            faults[0].contains("\"text\": \"80\" is not a number of 1 to 65535"),
+            "{}",
+            faults[0]
+        );
+        assert!(
+            only_task(r#""discovery":{"name":"","ports":null}"#)
+                .discovery
+                .is_none()
+        );
+        assert!(only_task(r#""discovery":null"#).faults.is_none());
+    }
+}
