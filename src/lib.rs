@@ -29,4 +29,5 @@ pub mod config;
 pub mod dns;
 pub mod limits;
 pub mod mesos;
+pub mod records;
 pub mod sys;

@@ -1,0 +1,462 @@
+//! Which records each source gives: a World in, names and records out to a `Sink`. The same functions
+//! add, take back, list and explain, so that these can never disagree.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+
+use super::World;
+use super::labels::{self, LabelRule};
+use super::left_out::Reason;
+use super::suffix::{Reserved, Suffix, is_builtin};
+use super::task_names::{Scratch, TaskNames};
+use crate::mesos::cluster::{AddressSource, Agent, Endpoint, Framework, Task};
+
+/// Takes what a source gives.
+pub(super) trait Sink {
+    /// A name that was entered.
+    type Name: Copy;
+
+    /// The name of these labels (lower case, dots between, may be empty) before a suffix.
+    fn name(&mut self, left: &[u8], suffix: &Suffix) -> Self::Name;
+
+    /// A name that one source has alone, by and large: not worth to be remembered.
+    fn instance_name(&mut self, left: &[u8], suffix: &Suffix) -> Self::Name {
+        self.name(left, suffix)
+    }
+
+    /// The reverse name of an address.
+    fn reverse(&mut self, address: IpAddr) -> Self::Name;
+
+    fn add(&mut self, owner: Self::Name, data: Data<Self::Name>, why: Why);
+
+    /// A name that was not entered; of `None` all names of the source.
+    fn left_out(&mut self, reason: Reason, name: Option<(&[u8], &Suffix)>);
+
+    /// The names that follow are made from this text.
+    fn naming(&mut self, _naming: TaskNaming<'_>) {}
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Data<N> {
+    Address(IpAddr),
+    Srv { port: u16, target: N },
+    Ptr { target: N },
+}
+
+/// What a record was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// An address of the task, from this of the `IPSources`.
+    TaskAddress(AddressSource),
+    /// The address of the task's agent, for names in `.slave`.
+    AgentAddress,
+    ResourcePort,
+    /// Place in `DiscoveryInfo.ports`.
+    DiscoveryPort(usize),
+    Scheduler,
+    Agent,
+    Leader,
+    /// Place in `Masters`.
+    Master(usize),
+    Listener,
+}
+
+/// What the names of a task are made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TaskNaming<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a [u8],
+    pub(super) discovery: bool,
+    pub(super) mangled: bool,
+}
+
+/// A World, prepared for its records to be worked out.
+pub(super) struct Emitter<'w> {
+    world: &'w World,
+    pub(super) rule: LabelRule,
+    domain: Suffix,
+    /// Six for each framework, see `Place`; an index is a suffix's number less one.
+    suffixes: Vec<Suffix>,
+    frameworks: HashMap<&'w str, FrameworkFacts<'w>, RandomState>,
+    /// The later of two agents of one id counts.
+    agents: HashMap<&'w str, AgentFacts<'w>, RandomState>,
+}
+
+struct FrameworkFacts<'w> {
+    framework: &'w Framework,
+    /// Its first suffix; `None` where nothing of its name is left.
+    first_suffix: Option<usize>,
+}
+
+struct AgentFacts<'w> {
+    agent: &'w Agent,
+    /// Looked up when the first task asks.
+    addresses: OnceCell<Vec<IpAddr>>,
+    tail: OnceCell<String>,
+}
+
+/// The suffixes of a framework, in the order of their numbers.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Plain,
+    Slave,
+    Tcp,
+    Udp,
+    TcpSlave,
+    UdpSlave,
+}
+
+const PLACES: [(Place, &str, &str); 6] = [
+    (Place::Plain, "", ""),
+    (Place::Slave, "", ".slave"),
+    (Place::Tcp, "_tcp.", ""),
+    (Place::Udp, "_udp.", ""),
+    (Place::TcpSlave, "_tcp.", ".slave"),
+    (Place::UdpSlave, "_udp.", ".slave"),
+];
+
+impl<'w> Emitter<'w> {
+    pub(super) fn new(world: &'w World) -> Self {
+        let naming = &*world.naming;
+        let listener = listener_labels(&naming.soa_mname, &naming.domain);
+        let reserved = Reserved::new(listener.as_deref());
+        let mut emitter = Self {
+            world,
+            rule: LabelRule::from_flag(naming.rfc952),
+            domain: Suffix::domain(&naming.domain, 0),
+            suffixes: Vec::new(),
+            frameworks: HashMap::default(),
+            agents: HashMap::with_capacity_and_hasher(
+                world.cluster.agents.len(),
+                RandomState::default(),
+            ),
+        };
+        for framework in &world.cluster.frameworks {
+            let facts = emitter.framework_facts(framework, &reserved);
+            emitter.frameworks.insert(&framework.id, facts);
+        }
+        for agent in &world.cluster.agents {
+            let facts = AgentFacts {
+                agent,
+                addresses: OnceCell::new(),
+                tail: OnceCell::new(),
+            };
+            emitter.agents.insert(&agent.id, facts);
+        }
+        emitter
+    }
+
+    fn framework_facts(
+        &mut self,
+        framework: &'w Framework,
+        reserved: &Reserved,
+    ) -> FrameworkFacts<'w> {
+        let name = self.rule.domain_fragment(&framework.name);
+        let first_suffix = (!name.is_empty()).then_some(self.suffixes.len());
+        if first_suffix.is_some() {
+            let is_builtin = is_builtin(&name);
+            for (_, before, after) in PLACES {
+                let labels = format!("{before}{name}{after}");
+                let suffix = self
+                    .domain
+                    .below(&labels, reserved, self.suffixes.len() + 1)
+                    // The .slave names of a framework stand below `slave` rightfully.
+                    .closed_if(is_builtin && after.is_empty());
+                self.suffixes.push(suffix);
+            }
+        }
+        FrameworkFacts {
+            framework,
+            first_suffix,
+        }
+    }
+
+    /// How many suffixes there are; their indexes are below this.
+    pub(super) fn suffix_count(&self) -> usize {
+        self.suffixes.len() + 1
+    }
+
+    pub(super) fn world(&self) -> &'w World {
+        self.world
+    }
+
+    /// What the names of a framework's tasks end in; `None`: it is not there, or has no name.
+    pub(super) fn framework_suffix(&self, id: &str) -> Option<&Suffix> {
+        let first = self.frameworks.get(id)?.first_suffix?;
+        self.suffixes.get(first)
+    }
+
+    pub(super) fn is_framework_known(&self, id: &str) -> bool {
+        self.frameworks.contains_key(id)
+    }
+
+    /// The addresses of an agent; `None`: it is not registered.
+    pub(super) fn agent_addresses(&self, id: &str) -> Option<&[IpAddr]> {
+        self.agents.get(id).map(|facts| self.addresses_of(facts))
+    }
+
+    fn addresses_of<'a>(&self, facts: &'a AgentFacts<'w>) -> &'a [IpAddr] {
+        facts.addresses.get_or_init(|| match &facts.agent.pid {
+            Some(pid) => self.look_up(pid),
+            None => Vec::new(),
+        })
+    }
+
+    fn look_up(&self, endpoint: &Endpoint) -> Vec<IpAddr> {
+        addresses(self.world, &endpoint.host)
+    }
+
+    /// Enters a name, or says why not.
+    pub(super) fn place<S: Sink>(
+        &self,
+        sink: &mut S,
+        left: &[u8],
+        suffix: &Suffix,
+    ) -> Option<S::Name> {
+        match suffix.check(left) {
+            Ok(()) => Some(sink.name(left, suffix)),
+            Err(reason) => {
+                sink.left_out(reason, Some((left, suffix)));
+                None
+            }
+        }
+    }
+
+    /// `FRAMEWORK` and `_framework._tcp.FRAMEWORK`.
+    pub(super) fn framework<S: Sink>(&self, framework: &Framework, sink: &mut S) {
+        let addresses = framework_addresses(self.world, framework);
+        if addresses.is_empty() {
+            return;
+        }
+        // A framework of the same id but another name may stand for it: ask for the name itself.
+        let name = self.rule.domain_fragment(&framework.name);
+        let known = self.frameworks.get(&*framework.id);
+        let first = match known {
+            Some(facts) if facts.framework.name == framework.name => facts.first_suffix,
+            _ => self.first_suffix_of(&name),
+        };
+        let Some(first) = first else {
+            sink.left_out(Reason::NothingLeft, None);
+            return;
+        };
+        let Some(owner) = self.place(sink, b"", self.at(first, Place::Plain)) else {
+            return;
+        };
+        for address in addresses {
+            sink.add(owner, Data::Address(address), Why::Scheduler);
+        }
+        let Some(port) = framework.pid.as_ref().and_then(|pid| pid.port) else {
+            return;
+        };
+        if let Some(service) = self.place(sink, b"_framework", self.at(first, Place::Tcp)) {
+            let data = Data::Srv {
+                port,
+                target: owner,
+            };
+            sink.add(service, data, Why::Scheduler);
+        }
+    }
+
+    fn first_suffix_of(&self, name: &str) -> Option<usize> {
+        (0..self.suffixes.len())
+            .step_by(PLACES.len())
+            .find(|&first| {
+                let text = &self.suffixes[first].text;
+                text.strip_suffix(&*self.domain.text)
+                    .and_then(|labels| labels.strip_suffix('.'))
+                    == Some(name)
+            })
+    }
+
+    pub(super) fn at(&self, first_suffix: usize, place: Place) -> &Suffix {
+        &self.suffixes[first_suffix + place as usize]
+    }
+
+    /// `slave` and `_slave._tcp`.
+    pub(super) fn agent<S: Sink>(&self, agent: &Agent, sink: &mut S) {
+        let Some(pid) = &agent.pid else { return };
+        let addresses = self.look_up(pid);
+        if addresses.is_empty() {
+            return;
+        }
+        let Some(owner) = self.place(sink, b"slave", &self.domain) else {
+            return;
+        };
+        for address in addresses {
+            sink.add(owner, Data::Address(address), Why::Agent);
+        }
+        let Some(port) = pid.port else { return };
+        if let Some(service) = self.place(sink, b"_slave._tcp", &self.domain) {
+            let data = Data::Srv {
+                port,
+                target: owner,
+            };
+            sink.add(service, data, Why::Agent);
+        }
+    }
+
+    /// `leader`, `_leader._tcp`, `_leader._udp`, `master` and each `masterN`.
+    pub(super) fn masters<S: Sink>(&self, sink: &mut S) {
+        let mut known = Vec::new();
+        if let Some(leader) = &self.world.cluster.leader {
+            known = self.look_up(leader);
+            self.leader(&known, leader.port, sink);
+        }
+        self.enter(sink, b"master", &known, Why::Leader);
+        let leader = known.clone();
+        let mut leader_is_listed = false;
+        let mut number = 0;
+        for (index, master) in self.world.naming.masters.iter().enumerate() {
+            let addresses = self.look_up(master);
+            // Addresses are compared, not texts: one master may be spelled in many ways.
+            let leads = addresses.iter().any(|address| leader.contains(address));
+            let is_known = addresses.iter().all(|address| known.contains(address));
+            if leads && leader_is_listed || !leads && is_known && !addresses.is_empty() {
+                continue;
+            }
+            leader_is_listed |= leads;
+            let why = Why::Master(index);
+            self.enter(sink, b"master", &addresses, why);
+            known.extend(&addresses);
+            // A master whose name is not known keeps its number, so that the others keep theirs.
+            self.enter(sink, format!("master{number}").as_bytes(), &addresses, why);
+            number += 1;
+        }
+        if !leader_is_listed {
+            let name = format!("master{number}");
+            self.enter(sink, name.as_bytes(), &leader, Why::Leader);
+        }
+    }
+
+    fn leader<S: Sink>(&self, addresses: &[IpAddr], port: Option<u16>, sink: &mut S) {
+        self.enter(sink, b"leader", addresses, Why::Leader);
+        let Some(port) = port.filter(|_| !addresses.is_empty()) else {
+            return;
+        };
+        let Some(target) = self.place(sink, b"leader", &self.domain) else {
+            return;
+        };
+        for owner in [&b"_leader._tcp"[..], b"_leader._udp"] {
+            if let Some(service) = self.place(sink, owner, &self.domain) {
+                sink.add(service, Data::Srv { port, target }, Why::Leader);
+            }
+        }
+    }
+
+    /// `SOAMname`, where it is in the domain.
+    pub(super) fn listener<S: Sink>(&self, sink: &mut S) {
+        let naming = &self.world.naming;
+        if let Some(labels) = listener_labels(&naming.soa_mname, &naming.domain) {
+            let addresses: Vec<IpAddr> = canonical(naming.listener_addresses.to_vec());
+            self.enter(sink, labels.as_bytes(), &addresses, Why::Listener);
+        }
+    }
+
+    fn enter<S: Sink>(&self, sink: &mut S, left: &[u8], addresses: &[IpAddr], why: Why) {
+        if addresses.is_empty() {
+            return;
+        }
+        if let Some(owner) = self.place(sink, left, &self.domain) {
+            for &address in addresses {
+                sink.add(owner, Data::Address(address), why);
+            }
+        }
+    }
+
+    /// All names of a task.
+    pub(super) fn task<S: Sink>(&self, task: &Task, sink: &mut S, scratch: &mut Scratch) {
+        let Some(framework) = self.frameworks.get(&*task.framework_id) else {
+            return sink.left_out(Reason::FrameworkUnknown, None);
+        };
+        let Some(agent) = self.agents.get(&*task.agent_id) else {
+            return sink.left_out(Reason::AgentUnknown, None);
+        };
+        let Some(first_suffix) = framework.first_suffix else {
+            return sink.left_out(Reason::NothingLeft, None);
+        };
+        let agent_addresses = self.addresses_of(agent);
+        let names = TaskNames {
+            emitter: self,
+            task,
+            first_suffix,
+            agent_addresses,
+            address_source: self.address_source(task, agent_addresses),
+            tail: agent
+                .tail
+                .get_or_init(|| labels::agent_tail(&agent.agent.id)),
+            hash: labels::instance_hash(&task.id),
+        };
+        let Some(discovery) = &task.discovery else {
+            return names.mangled(&task.name, None, sink, scratch);
+        };
+        let raw = discovery.name.to_ascii_lowercase();
+        if labels::is_askable(raw.as_bytes()) {
+            scratch.name.clear();
+            scratch.name.extend_from_slice(raw.as_bytes());
+            names.emit(&discovery.name, false, sink, scratch);
+            names.mangled(&discovery.name, Some(raw.as_bytes()), sink, scratch);
+        } else {
+            sink.left_out(Reason::NotAskable, None);
+            names.mangled(&discovery.name, None, sink, scratch);
+        }
+    }
+
+    /// The first of `IPSources` that has an address for the task.
+    pub(super) fn address_source(&self, task: &Task, agent: &[IpAddr]) -> Option<AddressSource> {
+        let mut sources = self.world.naming.ip_sources.iter().copied();
+        sources.find(|&source| addresses_from(source, task, agent).next().is_some())
+    }
+}
+
+/// The addresses that a source has for a task.
+pub(super) fn addresses_from<'a>(
+    source: AddressSource,
+    task: &'a Task,
+    agent: &'a [IpAddr],
+) -> impl Iterator<Item = IpAddr> + 'a {
+    let own = task
+        .addresses
+        .iter()
+        .filter(move |&&(from, _)| from == source)
+        .map(|&(_, address)| address.to_canonical());
+    let agent = if source == AddressSource::Host {
+        agent
+    } else {
+        &[]
+    };
+    agent.iter().copied().chain(own)
+}
+
+/// Where a framework's scheduler is: its pid's host, or without a pid its host name.
+pub(super) fn framework_addresses(world: &World, framework: &Framework) -> Vec<IpAddr> {
+    match &framework.pid {
+        Some(pid) => addresses(world, &pid.host),
+        None => addresses(world, &framework.hostname),
+    }
+}
+
+fn addresses(world: &World, host: &str) -> Vec<IpAddr> {
+    canonical(world.hosts.addresses(host).to_vec())
+}
+
+/// An IPv4 address in IPv6's clothes is an IPv4 address.
+fn canonical(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    for address in &mut addresses {
+        *address = address.to_canonical();
+    }
+    addresses
+}
+
+/// `SOAMname` relative to the domain, in lower case: empty for the domain itself, `None` outside.
+fn listener_labels(soa_mname: &str, domain: &str) -> Option<String> {
+    let name = soa_mname.to_ascii_lowercase();
+    let name = name.trim_end_matches('.');
+    let labels = name.strip_suffix(domain)?;
+    if labels.is_empty() {
+        return Some(String::new());
+    }
+    labels.strip_suffix('.').map(str::to_owned)
+}

@@ -1,0 +1,156 @@
+//! The list behind `/v1/enumerate`: a World in, frameworks, tasks and their records out, one call
+//! each, in mesos-dns's order. It must never hold all of the list at once.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+use foldhash::quality::{FixedState, RandomState};
+
+use super::World;
+use super::build::{Data, Emitter, Sink, Why};
+use super::changes::in_document_order;
+use super::left_out::Reason;
+use super::suffix::Suffix;
+use super::task_names::Scratch;
+use crate::mesos::cluster::Task;
+
+/// Takes the list, from its first line to its last, or stops it.
+pub trait Visitor {
+    type Stop;
+
+    /// The tasks that follow are this framework's.
+    fn framework(&mut self, name: &str) -> Result<(), Self::Stop>;
+
+    /// The records that follow are this task's.
+    fn task(&mut self, name: &str, id: &str) -> Result<(), Self::Stop>;
+
+    /// `host` is an address; of an SRV record `target.:port`; of a PTR record the address, as for A.
+    fn record(&mut self, name: &str, host: &str, rtype: &str) -> Result<(), Self::Stop>;
+}
+
+/// Walks the frameworks in the document's order, each with its tasks in the document's order. A
+/// record that several tasks give is listed with the first of them.
+pub fn visit<V: Visitor>(world: &World, visitor: &mut V) -> Result<(), V::Stop> {
+    let emitter = Emitter::new(world);
+    let mut scratch = Scratch::default();
+    let mut lister = Lister::new(visitor);
+    emitter.masters(&mut lister);
+    emitter.listener(&mut lister);
+    for framework in &world.cluster.frameworks {
+        lister.names.clear();
+        emitter.framework(framework, &mut lister);
+    }
+    lister.is_listing = true;
+    let mut tasks: HashMap<&str, Vec<&Task>> = HashMap::new();
+    for task in in_document_order(world.cluster.tasks.iter()) {
+        tasks.entry(&task.framework_id).or_default().push(task);
+    }
+    for framework in &world.cluster.frameworks {
+        lister.visitor.framework(&framework.name)?;
+        for task in tasks.remove(&*framework.id).unwrap_or_default() {
+            if emitter.agent_addresses(&task.agent_id).is_none() {
+                continue;
+            }
+            lister.visitor.task(&task.name, &task.id)?;
+            lister.names.clear();
+            emitter.task(task, &mut lister, &mut scratch);
+            if let Some(stop) = lister.stop {
+                return Err(stop);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Lister<'v, V: Visitor> {
+    visitor: &'v mut V,
+    /// The visitor wants no more.
+    stop: Option<V::Stop>,
+    /// Records of built-in names and of frameworks are known, but not listed.
+    is_listing: bool,
+    /// Texts of the names of one source, one after the other.
+    names: String,
+    host: String,
+    /// Hashes of the records met: 128 bits, so that two records of one hash are not to be feared.
+    met: HashSet<u128, FixedState>,
+    hashers: [RandomState; 2],
+}
+
+impl<'v, V: Visitor> Lister<'v, V> {
+    fn new(visitor: &'v mut V) -> Self {
+        Self {
+            visitor,
+            stop: None,
+            is_listing: false,
+            names: String::new(),
+            host: String::new(),
+            met: HashSet::default(),
+            hashers: [RandomState::default(), RandomState::default()],
+        }
+    }
+}
+
+/// Where a name stands in `Lister::names`.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl<V: Visitor> Sink for Lister<'_, V> {
+    type Name = Span;
+
+    fn name(&mut self, left: &[u8], suffix: &Suffix) -> Span {
+        let start = self.names.len();
+        self.names.extend(left.iter().copied().map(char::from));
+        if !left.is_empty() {
+            self.names.push('.');
+        }
+        self.names.push_str(&suffix.text);
+        Span {
+            start,
+            end: self.names.len(),
+        }
+    }
+
+    /// The list shows an address where DNS has its reverse name.
+    fn reverse(&mut self, address: IpAddr) -> Span {
+        let start = self.names.len();
+        // Writing to a String cannot fail.
+        let _ = write!(self.names, "{address}");
+        Span {
+            start,
+            end: self.names.len(),
+        }
+    }
+
+    fn add(&mut self, owner: Span, data: Data<Span>, _why: Why) {
+        self.host.clear();
+        let (name, rtype) = match data {
+            Data::Address(address) => {
+                let _ = write!(self.host, "{address}");
+                (owner, if address.is_ipv4() { "A" } else { "AAAA" })
+            }
+            Data::Srv { port, target } => {
+                let target = &self.names[target.start..target.end];
+                let _ = write!(self.host, "{target}:{port}");
+                (owner, "SRV")
+            }
+            Data::Ptr { target } => {
+                self.host.push_str(&self.names[owner.start..owner.end]);
+                (target, "PTR")
+            }
+        };
+        let name = &self.names[name.start..name.end];
+        let [upper, lower] = &self.hashers;
+        let record = (name, &*self.host, rtype);
+        let hash = u128::from(upper.hash_one(record)) << 64 | u128::from(lower.hash_one(record));
+        if self.met.insert(hash) && self.is_listing && self.stop.is_none() {
+            self.stop = self.visitor.record(name, &self.host, rtype).err();
+        }
+    }
+
+    fn left_out(&mut self, _reason: Reason, _name: Option<(&[u8], &Suffix)>) {}
+}

@@ -1,0 +1,53 @@
+//! Naming rules: a `World` in, a `RecordSet` (owner names and their data) out. PURE: no socket, no
+//! file, no clock, no randomness. The same World always gives the same records.
+
+mod build;
+mod changes;
+pub mod enumerate;
+pub mod explain;
+mod explanation;
+pub mod labels;
+pub mod left_out;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod rules;
+pub mod set;
+mod suffix;
+mod task_names;
+mod tree;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::mesos::cluster::{AddressSource, Cluster, Endpoint};
+use crate::mesos::hosts::Hosts;
+
+pub use left_out::{LeftOut, Reason};
+pub use set::{NameId, Record, RecordSet};
+
+/// All that records are made from.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub cluster: Cluster,
+    pub hosts: Hosts,
+    pub naming: Arc<Naming>,
+}
+
+/// The part of the configuration, and of this machine, that names depend on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Naming {
+    /// Lower case, without a final dot: `mesos`.
+    pub domain: Box<str>,
+    /// `EnforceRFC952`: labels of at most 24 octets that do not begin with a digit.
+    pub rfc952: bool,
+    /// `IPSources`, the most wanted first.
+    pub ip_sources: Box<[AddressSource]>,
+    /// `Masters`, in the order of the configuration; they become master0, master1, ...
+    pub masters: Box<[Endpoint]>,
+    /// `SOAMname` with its final dot, in the configuration's spelling.
+    pub soa_mname: Box<str>,
+    /// What `SOAMname` resolves to: the listener's address, or where that is 0.0.0.0 or :: every
+    /// address of this machine that is not a loopback address.
+    pub listener_addresses: Box<[IpAddr]>,
+}

@@ -1,0 +1,384 @@
+//! Rules of the RecordSet that hold for any World and any sequence of changes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{Naming, Record, RecordSet, World};
+use crate::dns::name;
+use crate::mesos::cluster::*;
+use crate::mesos::hosts::Hosts;
+
+/// A RecordSet without its numbers: names that exist, and records.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    names: BTreeSet<Vec<u8>>,
+    records: BTreeSet<(Vec<u8>, String)>,
+    left_out: super::LeftOut,
+}
+
+fn wire(set: &RecordSet, name: super::NameId) -> Vec<u8> {
+    let mut wire = Vec::new();
+    set.append_wire(name, &mut wire);
+    wire
+}
+
+fn data(set: &RecordSet, record: Record) -> String {
+    let text = |target| name::text_from_wire(&wire(set, target));
+    match record {
+        Record::Srv { port, target } => format!("SRV {port} {}", text(target)),
+        Record::Ptr { target } => format!("PTR {}", text(target)),
+        Record::A(address) => format!("A {address}"),
+        Record::Aaaa(address) => format!("AAAA {address}"),
+    }
+}
+
+fn contents(set: &RecordSet) -> Contents {
+    let mut found = Contents {
+        names: BTreeSet::new(),
+        records: BTreeSet::new(),
+        left_out: set.left_out().clone(),
+    };
+    for name in set.names() {
+        assert!(set.exists(name));
+        let owner = wire(set, name);
+        assert_eq!(set.find(&owner), Some(name));
+        for record in set.records(name) {
+            let is_new = found.records.insert((owner.clone(), data(set, record)));
+            assert!(is_new, "one record once");
+        }
+        assert!(found.names.insert(owner), "one name once");
+    }
+    assert_eq!(found.names.len(), set.name_count());
+    found
+}
+
+/// What a name is answered with: its records, and of SRV records the targets' addresses.
+fn answer(set: &RecordSet, wire_name: &[u8]) -> Option<BTreeSet<String>> {
+    let name = set.find(wire_name)?;
+    let mut answer = BTreeSet::new();
+    for record in set.records(name) {
+        answer.insert(data(set, record));
+        if let Record::Srv { target, .. } = record {
+            for record in set.records(target) {
+                if matches!(record, Record::A(_) | Record::Aaaa(_)) {
+                    answer.insert(format!("{target:?} has {}", data(set, record)));
+                }
+            }
+        }
+    }
+    Some(answer)
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    select(vec![
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.1.1",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+    ])
+    .prop_map(|text| text.parse().expect("an address"))
+}
+
+fn host() -> impl Strategy<Value = Arc<str>> {
+    select(vec![
+        "10.0.0.1",
+        "10.0.0.9",
+        "fd00::9",
+        "one.example",
+        "two.example",
+        "gone",
+    ])
+    .prop_map(Arc::from)
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    (host(), select(vec![None, Some(5050), Some(5051)]))
+        .prop_map(|(host, port)| Endpoint { host, port })
+}
+
+fn text() -> impl Strategy<Value = Arc<str>> {
+    let long = "l".repeat(60);
+    select(vec![
+        "a".to_owned(),
+        "b".into(),
+        "A".into(),
+        "a.b".into(),
+        "_a".into(),
+        "*".into(),
+        "slave".into(),
+        "".into(),
+        "a..b".into(),
+        "ns".into(),
+        "leader".into(),
+        long,
+    ])
+    .prop_map(Arc::from)
+}
+
+fn framework() -> impl Strategy<Value = Arc<Framework>> {
+    (
+        select(vec!["f0", "f1"]),
+        text(),
+        proptest::option::of(endpoint()),
+        host(),
+    )
+        .prop_map(|(id, name, pid, hostname)| {
+            Arc::new(Framework {
+                id: id.into(),
+                name,
+                pid,
+                hostname,
+            })
+        })
+}
+
+fn agent() -> impl Strategy<Value = Arc<Agent>> {
+    (
+        select(vec!["x-S0", "x-S1", "x-S 2"]),
+        proptest::option::of(endpoint()),
+    )
+        .prop_map(|(id, pid)| {
+            Arc::new(Agent {
+                id: id.into(),
+                hostname: "".into(),
+                pid,
+            })
+        })
+}
+
+fn discovery() -> impl Strategy<Value = Box<Discovery>> {
+    let port = (
+        1..3u16,
+        select(vec!["", "a", "http"]),
+        select(vec!["tcp", "udp", "", "udp,tcp", "sctp"]),
+    )
+        .prop_map(|(number, name, protocol)| DiscoveryPort {
+            number,
+            name: name.into(),
+            protocol: protocol.into(),
+        });
+    (text(), vec(port, 0..3)).prop_map(|(name, ports)| {
+        Box::new(Discovery {
+            name: if name.is_empty() { "d".into() } else { name },
+            ports: ports.into(),
+        })
+    })
+}
+
+fn task() -> impl Strategy<Value = Arc<Task>> {
+    let source = select(vec![
+        AddressSource::NetInfo,
+        AddressSource::Mesos,
+        AddressSource::Docker,
+    ]);
+    (
+        (
+            select(vec!["f0", "f1", "f2"]),
+            select(vec!["t0", "t1", "t2"]),
+            text(),
+        ),
+        select(vec!["x-S0", "x-S1", "x-S 2", "x-S3"]),
+        vec((source, address()), 0..3),
+        vec(select(vec![(1u16, 1u16), (1, 3), (65535, 65535)]), 0..2),
+        proptest::option::of(discovery()),
+        0..100u32,
+    )
+        .prop_map(
+            |((framework_id, id, name), agent_id, addresses, ports, discovery, ordinal)| {
+                Arc::new(Task {
+                    framework_id: framework_id.into(),
+                    id: id.into(),
+                    name,
+                    agent_id: agent_id.into(),
+                    ordinal,
+                    addresses: addresses.into(),
+                    port_ranges: ports.into(),
+                    discovery,
+                    faults: None,
+                })
+            },
+        )
+}
+
+fn naming() -> impl Strategy<Value = Arc<Naming>> {
+    (
+        select(vec!["mesos", "mesos", "a.mesos", "x.example"]),
+        any::<bool>(),
+        vec(endpoint(), 0..4),
+        select(vec!["ns.mesos.", "A.a.mesos.", "mesos.", "ns.outside."]),
+        vec(address(), 0..3),
+    )
+        .prop_map(|(domain, rfc952, masters, soa_mname, listener)| {
+            Arc::new(Naming {
+                domain: domain.into(),
+                rfc952,
+                ip_sources: [
+                    AddressSource::NetInfo,
+                    AddressSource::Docker,
+                    AddressSource::Host,
+                ]
+                .into(),
+                masters: masters.into(),
+                soa_mname: soa_mname.into(),
+                listener_addresses: listener.into(),
+            })
+        })
+}
+
+fn hosts() -> impl Strategy<Value = Hosts> {
+    (vec(address(), 0..3), vec(address(), 0..3))
+        .prop_map(|(one, two)| Hosts::from_pairs([("one.example", one), ("two.example", two)]))
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (
+        (
+            vec(framework(), 0..3),
+            vec(agent(), 0..4),
+            vec(task(), 0..8),
+        ),
+        proptest::option::of(endpoint()),
+        naming(),
+        hosts(),
+    )
+        .prop_map(
+            |((frameworks, agents, tasks), leader, naming, hosts)| World {
+                cluster: Cluster {
+                    leader,
+                    frameworks,
+                    agents,
+                    tasks: Tasks::from_unsorted(tasks),
+                    ..Cluster::default()
+                },
+                hosts,
+                naming,
+            },
+        )
+}
+
+/// Takes some parts from the one World and the rest from the other, so that parts stay the same.
+fn mixed(old: &World, new: &World, mask: u8) -> World {
+    let mut world = old.clone();
+    if mask & 1 != 0 {
+        world.cluster.frameworks.clone_from(&new.cluster.frameworks);
+    }
+    if mask & 2 != 0 {
+        world.cluster.agents.clone_from(&new.cluster.agents);
+    }
+    if mask & 4 != 0 {
+        let kept = old
+            .cluster
+            .tasks
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| index % 2 == 0);
+        let tasks = kept
+            .map(|(_, task)| task.clone())
+            .chain(new.cluster.tasks.iter().cloned());
+        world.cluster.tasks = Tasks::from_unsorted(tasks.collect());
+    }
+    if mask & 8 != 0 {
+        world.cluster.leader.clone_from(&new.cluster.leader);
+    }
+    if mask & 16 != 0 {
+        world.hosts = new.hosts.clone();
+    }
+    if mask & 32 != 0 && mask & 64 != 0 {
+        world.naming = Arc::clone(&new.naming);
+    }
+    if mask & 128 != 0 {
+        world.cluster.agents.reverse();
+        world.cluster.frameworks.reverse();
+    }
+    world
+}
+
+/// The names whose answers differ, worked out from both sets.
+fn differing(before: &RecordSet, after: &RecordSet) -> BTreeSet<Vec<u8>> {
+    let text = |set: &RecordSet, name: &[u8]| {
+        let found = answer(set, name)?;
+        let plain = |line: String| {
+            line.split_once(" has ")
+                .map_or(line.clone(), |(_, has)| has.into())
+        };
+        Some(found.into_iter().map(plain).collect::<BTreeSet<String>>())
+    };
+    let names = [before, after].map(|set| {
+        set.names()
+            .map(|name| wire(set, name))
+            .collect::<BTreeSet<_>>()
+    });
+    names[0]
+        .union(&names[1])
+        .filter(|name| text(before, name) != text(after, name))
+        .cloned()
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(256)
+    })]
+
+    #[test]
+    fn update_equals_build_after_any_changes(
+        first in world(),
+        steps in vec((world(), any::<u8>()), 1..8),
+    ) {
+        let mut set = RecordSet::build(&first);
+        let mut old = first;
+        for (other, mask) in steps {
+            let new = mixed(&old, &other, mask);
+            let before = RecordSet::build(&old);
+            let touched = set.update(&old, &new);
+            let fresh = RecordSet::build(&new);
+            prop_assert_eq!(contents(&set), contents(&fresh));
+            // A name that ceased is still told.
+            let told: BTreeSet<Vec<u8>> = touched.iter().map(|&name| wire(&set, name)).collect();
+            prop_assert_eq!(told.len(), touched.len(), "each name is told once");
+            for name in differing(&before, &fresh) {
+                prop_assert!(told.contains(&name), "untold: {}", name::text_from_wire(&name));
+            }
+            old = new;
+        }
+    }
+
+    #[test]
+    fn nothing_is_touched_where_nothing_changed(world in world()) {
+        let mut set = RecordSet::build(&world);
+        prop_assert_eq!(set.update(&world, &world.clone()), vec![]);
+    }
+
+    #[test]
+    fn to_and_fro_takes_no_more_room(one in world(), two in world()) {
+        let mut set = RecordSet::build(&one);
+        let turn = |set: &mut RecordSet| {
+            set.update(&one, &two);
+            set.update(&two, &one);
+        };
+        turn(&mut set);
+        turn(&mut set);
+        let slots = set.slot_counts();
+        for _ in 0..4 {
+            turn(&mut set);
+        }
+        prop_assert_eq!(set.slot_counts(), slots);
+    }
+
+    #[test]
+    fn an_empty_cluster_leaves_the_apex_and_what_is_configured(world in world()) {
+        let mut set = RecordSet::build(&world);
+        let mut empty = world.clone();
+        empty.cluster = Cluster::default();
+        set.update(&world, &empty);
+        prop_assert!(set.exists(set.apex()));
+        prop_assert_eq!(contents(&set), contents(&RecordSet::build(&empty)));
+    }
+}

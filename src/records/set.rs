@@ -1,0 +1,350 @@
+//! The RecordSet: a tree of names by label, each with its records. Kept by the refresh thread from
+//! one refresh to the next; `update` changes it in place and says which names were touched.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::World;
+use super::build::{Data, Emitter, Sink, Why};
+use super::changes;
+use super::left_out::{LeftOut, Reason};
+use super::suffix::Suffix;
+use super::task_names::Scratch;
+use super::tree::{ROOT, Room, Tree};
+use crate::dns::name;
+
+/// A name of one RecordSet; stays valid until the name is gone after an `update`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameId(pub(super) u32);
+
+/// The data of one resource record; its TTL, class and SRV weight are the configuration's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Record {
+    A(Ipv4Addr),
+    Aaaa(Ipv6Addr),
+    Srv { port: u16, target: NameId },
+    Ptr { target: NameId },
+}
+
+/// Owner names and their data.
+pub struct RecordSet {
+    tree: Tree,
+    apex: NameId,
+    /// `in-addr.arpa` and `ip6.arpa`.
+    reverse_roots: [u32; 2],
+    left_out: LeftOut,
+}
+
+impl RecordSet {
+    /// All records of a World.
+    pub fn build(world: &World) -> Self {
+        let mut tree = Tree::new(&room_for(world));
+        let arpa = tree.child_or_new(ROOT, b"arpa");
+        let reverse_roots = [b"in-addr".as_slice(), b"ip6"].map(|zone| {
+            let node = tree.child_or_new(arpa, zone);
+            tree.put_above(node);
+            node
+        });
+        tree.put_above(arpa);
+        let mut set = Self {
+            apex: pin_apex(&mut tree, world),
+            tree,
+            reverse_roots,
+            left_out: LeftOut::default(),
+        };
+        let emitter = Emitter::new(world);
+        let mut placer = Placer::<true>::new(&mut set, &emitter);
+        changes::add_all(&emitter, &mut placer);
+        set.tree.track();
+        set
+    }
+
+    /// Turns the records of `old` (which must be the World that this set was built from or last
+    /// updated to) into those of `new`, in place. Returns the names whose answers may differ:
+    /// those with another set of records, those that began or ceased to exist (empty non-terminals
+    /// too), and those with an SRV record whose target's addresses changed.
+    pub fn update(&mut self, old: &World, new: &World) -> Vec<NameId> {
+        self.tree.bury();
+        let (before, after) = (Emitter::new(old), Emitter::new(new));
+        let changes = changes::Changes::between(&before, &after);
+        let mut scratch = Scratch::default();
+        changes.old_sources(
+            &before,
+            &mut Placer::<false>::new(self, &before),
+            &mut scratch,
+        );
+        if old.naming.domain != new.naming.domain {
+            self.move_apex(new);
+        }
+        changes.new_sources(&after, &mut Placer::<true>::new(self, &after), &mut scratch);
+        self.tree.settle()
+    }
+
+    fn move_apex(&mut self, new: &World) {
+        self.tree.unpin(self.apex.0);
+        let [reverse_ipv4, reverse_ipv6] = self.reverse_roots;
+        let arpa = self.tree.child_or_new(ROOT, b"arpa");
+        for node in [ROOT, arpa, reverse_ipv4, reverse_ipv6] {
+            self.tree.put_above(node);
+        }
+        self.apex = pin_apex(&mut self.tree, new);
+    }
+
+    /// Every name that exists: it has records, or a name below it has (RFC 8020). The apex always
+    /// does; what stands above it, and above the reverse names (`in-addr.arpa`), never.
+    pub fn names(&self) -> impl Iterator<Item = NameId> + '_ {
+        self.tree.names().map(NameId)
+    }
+
+    /// How many names exist.
+    pub fn name_count(&self) -> usize {
+        self.tree.name_count()
+    }
+
+    /// Whether the name has records or names below it; a touched name may have ceased to.
+    pub fn exists(&self, name: NameId) -> bool {
+        self.tree.is_name(name.0)
+    }
+
+    /// The domain itself.
+    pub fn apex(&self) -> NameId {
+        self.apex
+    }
+
+    /// The name in wire format, lower case; `None` where no such name exists.
+    pub fn find(&self, wire: &[u8]) -> Option<NameId> {
+        let labels: Vec<&[u8]> = name::labels(wire).collect();
+        let mut node = ROOT;
+        for label in labels.iter().rev() {
+            node = self.tree.child(node, label)?;
+        }
+        self.tree.is_name(node).then_some(NameId(node))
+    }
+
+    /// Appends the name in wire format, lower case, with the root label; at most 255 octets.
+    pub fn append_wire(&self, name: NameId, wire: &mut Vec<u8>) {
+        self.tree.append_wire(name.0, wire);
+    }
+
+    /// The records of a name, each once, in no order that means anything.
+    pub fn records(&self, name: NameId) -> impl Iterator<Item = Record> + '_ {
+        self.tree.records(name.0)
+    }
+
+    /// What was not entered, by reason.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    #[cfg(test)]
+    pub(super) fn slot_counts(&self) -> [usize; 4] {
+        self.tree.slot_counts()
+    }
+}
+
+/// How much a tree will hold, counted generously: room that is not used costs no memory, but arrays
+/// that grow are copied, and an index that grows hashes every name again.
+fn room_for(world: &World) -> Room {
+    let mut room = Room::default();
+    for task in world.cluster.tasks.iter() {
+        let ranges = task.port_ranges.iter();
+        let ports: usize = ranges
+            .map(|&(a, b)| usize::from(b.saturating_sub(a)) + 1)
+            .sum();
+        let (discovery_ports, namings) = match &task.discovery {
+            // A name with a dot or an underscore is entered as it stands and mangled.
+            Some(info) => (
+                info.ports.len(),
+                1 + usize::from(info.name.contains(['.', '_'])),
+            ),
+            None => (0, 1),
+        };
+        let port_rows = if discovery_ports > 0 { 2 } else { 4 };
+        room.names += 2 + 3 * namings;
+        room.rows += namings * (5 + ports * port_rows + discovery_ports * 4);
+    }
+    room.rows += 4 * world.cluster.agents.len();
+    room.label_bytes = room.names * LABEL_BYTES_HINT;
+    room
+}
+
+/// Octets of a label, by and large.
+const LABEL_BYTES_HINT: usize = 24;
+
+fn pin_apex(tree: &mut Tree, world: &World) -> NameId {
+    // A domain that cannot be encoded is refused by the configuration.
+    let wire = name::wire_from_text(&world.naming.domain).unwrap_or_default();
+    let labels: Vec<&[u8]> = name::labels(&wire).collect();
+    let mut node = ROOT;
+    for label in labels.iter().rev() {
+        node = tree.child_or_new(node, label);
+    }
+    tree.pin(node);
+    NameId(node)
+}
+
+/// Adds records to the tree, or takes them back.
+struct Placer<'s, const ADD: bool> {
+    tree: &'s mut Tree,
+    left_out: &'s mut LeftOut,
+    apex: u32,
+    reverse_roots: [u32; 2],
+    /// By the suffix's index.
+    suffixes: Vec<SuffixNode>,
+    domain_bytes: usize,
+    /// The last /24 that a reverse name was asked in, and its node.
+    reverse_net: Option<([u8; 3], u32)>,
+}
+
+/// The node of a suffix, and of the names below it that were asked last: neighbours in the document
+/// are tasks of one application, whose names are the same but for one label.
+#[derive(Clone, Default)]
+struct SuffixNode {
+    node: Option<u32>,
+    recent: [(Vec<u8>, u32); RECENT_NAMES],
+    next: usize,
+}
+
+/// Names of one suffix that are remembered; a task asks for three or four of each.
+const RECENT_NAMES: usize = 4;
+
+impl SuffixNode {
+    fn recent(&self, left: &[u8]) -> Option<u32> {
+        let mut recent = self.recent.iter();
+        recent.find(|(name, _)| name == left).map(|&(_, node)| node)
+    }
+
+    fn remember(&mut self, left: &[u8], node: u32) {
+        let (name, place) = &mut self.recent[self.next];
+        name.clear();
+        name.extend_from_slice(left);
+        *place = node;
+        self.next = (self.next + 1) % RECENT_NAMES;
+    }
+}
+
+impl<'s, const ADD: bool> Placer<'s, ADD> {
+    fn new(set: &'s mut RecordSet, emitter: &Emitter<'_>) -> Self {
+        Self {
+            tree: &mut set.tree,
+            left_out: &mut set.left_out,
+            apex: set.apex.0,
+            reverse_roots: set.reverse_roots,
+            suffixes: vec![SuffixNode::default(); emitter.suffix_count()],
+            domain_bytes: emitter.world().naming.domain.len() + 1,
+            reverse_net: None,
+        }
+    }
+
+    fn suffix_node(&mut self, suffix: &Suffix) -> u32 {
+        let labels = &suffix.text.as_bytes()[..suffix.text.len() - self.domain_bytes];
+        let node = self.below(self.apex, labels.strip_suffix(b".").unwrap_or_default());
+        self.suffixes[suffix.index].node = Some(node);
+        node
+    }
+
+    /// The node of labels below a node; what is taken back is there, and so is found.
+    fn below(&mut self, mut node: u32, left: &[u8]) -> u32 {
+        if left.is_empty() {
+            return node;
+        }
+        for label in left.rsplit(|&octet| octet == b'.') {
+            node = self.tree.child_or_new(node, label);
+        }
+        node
+    }
+}
+
+impl<const ADD: bool> Sink for Placer<'_, ADD> {
+    type Name = u32;
+
+    fn name(&mut self, left: &[u8], suffix: &Suffix) -> u32 {
+        if left.is_empty() {
+            return match self.suffixes[suffix.index].node {
+                Some(node) => node,
+                None => self.suffix_node(suffix),
+            };
+        }
+        if let Some(node) = self.suffixes[suffix.index].recent(left) {
+            return node;
+        }
+        let node = self.instance_name(left, suffix);
+        self.suffixes[suffix.index].remember(left, node);
+        node
+    }
+
+    fn instance_name(&mut self, left: &[u8], suffix: &Suffix) -> u32 {
+        let (label, rest) = match left.iter().position(|&octet| octet == b'.') {
+            Some(dot) => (&left[..dot], &left[dot + 1..]),
+            None => (left, &b""[..]),
+        };
+        let parent = self.name(rest, suffix);
+        self.tree.child_or_new(parent, label)
+    }
+
+    fn reverse(&mut self, address: IpAddr) -> u32 {
+        match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                let node = match self.reverse_net {
+                    Some((net, node)) if net == [a, b, c] => node,
+                    _ => {
+                        let mut node = self.reverse_roots[0];
+                        for octet in [a, b, c] {
+                            node = self.tree.child_or_new(node, decimal(octet, &mut [0; 3]));
+                        }
+                        self.reverse_net = Some(([a, b, c], node));
+                        node
+                    }
+                };
+                self.tree.child_or_new(node, decimal(d, &mut [0; 3]))
+            }
+            IpAddr::V6(address) => {
+                let mut node = self.reverse_roots[1];
+                for octet in address.octets() {
+                    for nibble in [octet >> 4, octet & 15] {
+                        node = self.tree.child_or_new(node, &[HEX[usize::from(nibble)]]);
+                    }
+                }
+                node
+            }
+        }
+    }
+
+    fn add(&mut self, owner: u32, data: Data<u32>, _why: Why) {
+        let record = match data {
+            Data::Address(IpAddr::V4(address)) => Record::A(address),
+            Data::Address(IpAddr::V6(address)) => Record::Aaaa(address),
+            Data::Srv { port, target } => Record::Srv {
+                port,
+                target: NameId(target),
+            },
+            Data::Ptr { target } => Record::Ptr {
+                target: NameId(target),
+            },
+        };
+        if ADD {
+            self.tree.add(owner, record);
+        } else {
+            self.tree.remove(owner, record);
+        }
+    }
+
+    fn left_out(&mut self, reason: Reason, _name: Option<(&[u8], &Suffix)>) {
+        if ADD {
+            self.left_out.add(reason);
+        } else {
+            self.left_out.remove(reason);
+        }
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn decimal(octet: u8, text: &mut [u8; 3]) -> &[u8] {
+    *text = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+    match octet {
+        100.. => &text[..],
+        10.. => &text[1..],
+        _ => &text[2..],
+    }
+}

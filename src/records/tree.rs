@@ -1,0 +1,687 @@
+//! The tree of names: labels and records in, names by number out. All lives in a few arrays and one
+//! hash index; what is freed is used again. It must never know why a record is there.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::set::{NameId, Record};
+use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX};
+
+/// No node, no record.
+pub(super) const NONE: u32 = u32::MAX;
+/// The root of all names.
+pub(super) const ROOT: u32 = 0;
+
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+    free_nodes: Vec<u32>,
+    /// Nodes by (parent, label).
+    index: HashTable<u32>,
+    hasher: RandomState,
+    labels: Vec<u8>,
+    /// Freed places in `labels`, by length.
+    free_labels: Vec<Vec<u32>>,
+    rows: Vec<Row>,
+    free_rows: Vec<u32>,
+    /// Rows of owners with the flag `MANY`, by owner and data.
+    many: HashTable<u32>,
+    ipv6: Vec<Ipv6Addr>,
+    free_ipv6: Vec<u32>,
+    /// Nodes that exist, those above the apex included.
+    existing_count: usize,
+    above: Vec<u32>,
+    /// Whether changes are noted, for `settle`.
+    tracking: bool,
+    touched: Vec<u32>,
+    /// Nodes that nothing needs any more; freed by `bury`.
+    dying: Vec<u32>,
+}
+
+struct Node {
+    parent: u32,
+    label_offset: u32,
+    first_row: u32,
+    /// First of the SRV and PTR rows that point here.
+    first_referrer: u32,
+    /// Rows with a count above zero.
+    live_rows: u32,
+    children: u32,
+    existing_children: u32,
+    label_bytes: u8,
+    /// Of the whole name, with the root label.
+    wire_bytes: u8,
+    flags: u16,
+}
+
+/// One record of one owner.
+struct Row {
+    owner: u32,
+    next_in_owner: u32,
+    next_referrer: u32,
+    /// How many sources give this same record; at zero the row is removed by `settle`.
+    count: u32,
+    /// The IPv4 address, the target's node, or a place in `ipv6`.
+    data: u32,
+    port: u16,
+    kind: Kind,
+    /// Made since the last `settle`.
+    fresh: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    A,
+    Aaaa,
+    Srv,
+    Ptr,
+}
+
+const TOUCHED: u16 = 1;
+/// Existed when it was first touched.
+const EXISTED: u16 = 1 << 1;
+const CHANGED: u16 = 1 << 2;
+const MANY: u16 = 1 << 3;
+/// The apex: exists without records.
+const PINNED: u16 = 1 << 4;
+/// Outside of all that is ours: the root, what stands above the apex, `in-addr.arpa`.
+const ABOVE: u16 = 1 << 5;
+const FREED: u16 = 1 << 6;
+const SWEEP: u16 = 1 << 7;
+
+impl Tree {
+    pub(super) fn new(room: &Room) -> Self {
+        let root = Node {
+            parent: NONE,
+            label_offset: 0,
+            first_row: NONE,
+            first_referrer: NONE,
+            live_rows: 0,
+            children: 0,
+            existing_children: 0,
+            label_bytes: 0,
+            wire_bytes: 1,
+            flags: ABOVE,
+        };
+        let mut nodes = Vec::with_capacity(room.names + 1);
+        nodes.push(root);
+        Self {
+            nodes,
+            free_nodes: Vec::new(),
+            index: HashTable::with_capacity(room.names),
+            hasher: RandomState::default(),
+            labels: Vec::with_capacity(room.label_bytes),
+            free_labels: vec![Vec::new(); 64],
+            rows: Vec::with_capacity(room.rows),
+            free_rows: Vec::new(),
+            many: HashTable::new(),
+            ipv6: Vec::new(),
+            free_ipv6: Vec::new(),
+            existing_count: 0,
+            above: vec![ROOT],
+            tracking: false,
+            touched: Vec::new(),
+            dying: Vec::new(),
+        }
+    }
+
+    /// From now on changes are noted.
+    pub(super) fn track(&mut self) {
+        self.tracking = true;
+    }
+
+    pub(super) fn child(&self, parent: u32, label: &[u8]) -> Option<u32> {
+        let hash = hash_label(&self.hasher, parent, label);
+        self.index
+            .find(hash, |&node| self.is_child(node, parent, label))
+            .copied()
+    }
+
+    /// The child of that label, made if need be. The caller has checked the lengths.
+    pub(super) fn child_or_new(&mut self, parent: u32, label: &[u8]) -> u32 {
+        let hash = hash_label(&self.hasher, parent, label);
+        let found = self
+            .index
+            .find(hash, |&node| self.is_child(node, parent, label));
+        if let Some(&node) = found {
+            return node;
+        }
+        let wire_bytes = usize::from(self.nodes[parent as usize].wire_bytes) + label.len() + 1;
+        assert!(wire_bytes <= NAME_BYTES_MAX, "lengths are checked before");
+        let node = Node {
+            parent,
+            label_offset: self.store_label(label),
+            first_row: NONE,
+            first_referrer: NONE,
+            live_rows: 0,
+            children: 0,
+            existing_children: 0,
+            label_bytes: label.len() as u8,
+            wire_bytes: wire_bytes as u8,
+            flags: 0,
+        };
+        let id = match self.free_nodes.pop() {
+            Some(id) => {
+                self.nodes[id as usize] = node;
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+        };
+        self.nodes[parent as usize].children += 1;
+        let (nodes, labels, hasher) = (&self.nodes, &self.labels, &self.hasher);
+        self.index.insert_unique(hash, id, |&other| {
+            let node = &nodes[other as usize];
+            hash_label(hasher, node.parent, label_of(labels, node))
+        });
+        self.touch(id);
+        id
+    }
+
+    fn is_child(&self, node: u32, parent: u32, label: &[u8]) -> bool {
+        let node = &self.nodes[node as usize];
+        node.parent == parent && label_of(&self.labels, node) == label
+    }
+
+    fn store_label(&mut self, label: &[u8]) -> u32 {
+        if let Some(offset) = self.free_labels[label.len()].pop() {
+            self.labels[offset as usize..][..label.len()].copy_from_slice(label);
+            return offset;
+        }
+        let offset = self.labels.len() as u32;
+        self.labels.extend_from_slice(label);
+        offset
+    }
+
+    /// Makes `apex` exist whatever it holds, and takes what stands above it out of the names.
+    pub(super) fn pin(&mut self, apex: u32) {
+        self.touch(apex);
+        if !self.exists(apex) {
+            self.began(apex);
+        }
+        self.nodes[apex as usize].flags |= PINNED;
+        let mut node = self.nodes[apex as usize].parent;
+        while node != NONE {
+            self.put_above(node);
+            node = self.nodes[node as usize].parent;
+        }
+    }
+
+    pub(super) fn unpin(&mut self, apex: u32) {
+        self.touch(apex);
+        self.nodes[apex as usize].flags &= !PINNED;
+        if !self.exists(apex) {
+            self.ceased(apex);
+        }
+        for node in std::mem::take(&mut self.above) {
+            self.touch(node);
+            self.nodes[node as usize].flags &= !ABOVE;
+        }
+    }
+
+    /// Takes a node out of the names, though names below it exist.
+    pub(super) fn put_above(&mut self, node: u32) {
+        if self.nodes[node as usize].flags & ABOVE == 0 {
+            self.touch(node);
+            self.nodes[node as usize].flags |= ABOVE;
+            self.above.push(node);
+        }
+    }
+
+    /// One more source gives the record.
+    pub(super) fn add(&mut self, owner: u32, record: Record) {
+        self.touch(owner);
+        if let Some(row) = self.find_row(owner, &record) {
+            self.rows[row as usize].count += 1;
+            if self.rows[row as usize].count == 1 {
+                self.gained_row(owner);
+            }
+            return;
+        }
+        let (kind, port, data) = match record {
+            Record::A(address) => (Kind::A, 0, u32::from(address)),
+            Record::Aaaa(address) => (Kind::Aaaa, 0, self.store_ipv6(address)),
+            Record::Srv { port, target } => (Kind::Srv, port, target.0),
+            Record::Ptr { target } => (Kind::Ptr, 0, target.0),
+        };
+        let mut row = Row {
+            owner,
+            next_in_owner: self.nodes[owner as usize].first_row,
+            next_referrer: NONE,
+            count: 1,
+            data,
+            port,
+            kind,
+            fresh: self.tracking,
+        };
+        let target = matches!(kind, Kind::Srv | Kind::Ptr).then_some(data as usize);
+        if let Some(target) = target {
+            row.next_referrer = self.nodes[target].first_referrer;
+        }
+        let id = match self.free_rows.pop() {
+            Some(id) => {
+                self.rows[id as usize] = row;
+                id
+            }
+            None => {
+                self.rows.push(row);
+                (self.rows.len() - 1) as u32
+            }
+        };
+        self.nodes[owner as usize].first_row = id;
+        if let Some(target) = target {
+            self.nodes[target].first_referrer = id;
+        }
+        self.gained_row(owner);
+        let node = &self.nodes[owner as usize];
+        if node.flags & MANY != 0 {
+            self.index_row(id);
+        } else if node.live_rows as usize > OWNER_SCAN_RECORDS_MAX {
+            self.index_owner(owner);
+        }
+    }
+
+    /// One source less gives the record.
+    pub(super) fn remove(&mut self, owner: u32, record: Record) {
+        let Some(row) = self.find_row(owner, &record) else {
+            debug_assert!(false, "a record is removed that was never added");
+            return;
+        };
+        self.touch(owner);
+        let count = &mut self.rows[row as usize].count;
+        debug_assert!(*count > 0, "a record is removed once too often");
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.nodes[owner as usize].live_rows -= 1;
+            if !self.exists(owner) {
+                self.ceased(owner);
+            }
+        }
+    }
+
+    fn gained_row(&mut self, owner: u32) {
+        if !self.exists(owner) {
+            self.began(owner);
+        }
+        self.nodes[owner as usize].live_rows += 1;
+    }
+
+    /// Called before the node exists: tells its ancestors.
+    fn began(&mut self, node: u32) {
+        self.existing_count += 1;
+        let mut parent = self.nodes[node as usize].parent;
+        while parent != NONE {
+            self.touch(parent);
+            let existed = self.exists(parent);
+            self.nodes[parent as usize].existing_children += 1;
+            if existed {
+                break;
+            }
+            self.existing_count += 1;
+            parent = self.nodes[parent as usize].parent;
+        }
+    }
+
+    /// Called after the node ceased to exist: tells its ancestors.
+    fn ceased(&mut self, node: u32) {
+        self.existing_count -= 1;
+        let mut parent = self.nodes[node as usize].parent;
+        while parent != NONE {
+            self.touch(parent);
+            self.nodes[parent as usize].existing_children -= 1;
+            if self.exists(parent) {
+                break;
+            }
+            self.existing_count -= 1;
+            parent = self.nodes[parent as usize].parent;
+        }
+    }
+
+    /// Notes that a node is about to change.
+    fn touch(&mut self, node: u32) {
+        if !self.tracking || self.nodes[node as usize].flags & TOUCHED != 0 {
+            return;
+        }
+        let existed = self.is_name(node);
+        self.nodes[node as usize].flags |= TOUCHED | if existed { EXISTED } else { 0 };
+        self.touched.push(node);
+    }
+
+    /// Whether the node has records or names below it.
+    fn exists(&self, node: u32) -> bool {
+        let node = &self.nodes[node as usize];
+        node.live_rows > 0 || node.existing_children > 0 || node.flags & PINNED != 0
+    }
+
+    /// Whether the node exists and is ours.
+    pub(super) fn is_name(&self, node: u32) -> bool {
+        self.exists(node) && self.nodes[node as usize].flags & (ABOVE | FREED) == 0
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.nodes.len() as u32).filter(|&node| self.is_name(node))
+    }
+
+    pub(super) fn name_count(&self) -> usize {
+        let above = self.above.iter().filter(|&&node| self.exists(node)).count();
+        self.existing_count - above
+    }
+
+    pub(super) fn append_wire(&self, node: u32, wire: &mut Vec<u8>) {
+        let mut node = &self.nodes[node as usize];
+        while node.parent != NONE {
+            wire.push(node.label_bytes);
+            wire.extend_from_slice(label_of(&self.labels, node));
+            node = &self.nodes[node.parent as usize];
+        }
+        wire.push(0);
+    }
+
+    pub(super) fn records(&self, owner: u32) -> impl Iterator<Item = Record> + '_ {
+        self.rows_of(owner)
+            .map(|row| &self.rows[row as usize])
+            .filter(|row| row.count > 0)
+            .map(|row| self.record(row))
+    }
+
+    fn record(&self, row: &Row) -> Record {
+        match row.kind {
+            Kind::A => Record::A(Ipv4Addr::from(row.data)),
+            Kind::Aaaa => Record::Aaaa(self.ipv6[row.data as usize]),
+            Kind::Srv => Record::Srv {
+                port: row.port,
+                target: NameId(row.data),
+            },
+            Kind::Ptr => Record::Ptr {
+                target: NameId(row.data),
+            },
+        }
+    }
+
+    fn rows_of(&self, owner: u32) -> impl Iterator<Item = u32> + '_ {
+        let mut next = self.nodes[owner as usize].first_row;
+        std::iter::from_fn(move || {
+            let row = next;
+            (row != NONE).then(|| {
+                next = self.rows[row as usize].next_in_owner;
+                row
+            })
+        })
+    }
+
+    fn find_row(&self, owner: u32, record: &Record) -> Option<u32> {
+        if self.nodes[owner as usize].flags & MANY == 0 {
+            return self
+                .rows_of(owner)
+                .find(|&row| self.row_is(&self.rows[row as usize], record));
+        }
+        let hash = hash_record(&self.hasher, owner, record);
+        let found = self.many.find(hash, |&row| {
+            let row = &self.rows[row as usize];
+            row.owner == owner && self.row_is(row, record)
+        });
+        found.copied()
+    }
+
+    fn row_is(&self, row: &Row, record: &Record) -> bool {
+        match *record {
+            Record::A(address) => row.kind == Kind::A && row.data == u32::from(address),
+            Record::Aaaa(address) => {
+                row.kind == Kind::Aaaa && self.ipv6[row.data as usize] == address
+            }
+            Record::Srv { port, target } => {
+                row.kind == Kind::Srv && row.port == port && row.data == target.0
+            }
+            Record::Ptr { target } => row.kind == Kind::Ptr && row.data == target.0,
+        }
+    }
+
+    fn index_owner(&mut self, owner: u32) {
+        self.nodes[owner as usize].flags |= MANY;
+        let mut row = self.nodes[owner as usize].first_row;
+        while row != NONE {
+            self.index_row(row);
+            row = self.rows[row as usize].next_in_owner;
+        }
+    }
+
+    fn index_row(&mut self, row: u32) {
+        let hash = self.hash_row(row);
+        let mut many = std::mem::take(&mut self.many);
+        many.insert_unique(hash, row, |&other| self.hash_row(other));
+        self.many = many;
+    }
+
+    fn hash_row(&self, row: u32) -> u64 {
+        let row = &self.rows[row as usize];
+        hash_record(&self.hasher, row.owner, &self.record(row))
+    }
+
+    fn store_ipv6(&mut self, address: Ipv6Addr) -> u32 {
+        if let Some(place) = self.free_ipv6.pop() {
+            self.ipv6[place as usize] = address;
+            return place;
+        }
+        self.ipv6.push(address);
+        (self.ipv6.len() - 1) as u32
+    }
+
+    /// Ends a round of changes: removes the records that no source gives any more, and returns the
+    /// names whose answers may differ from before the round.
+    pub(super) fn settle(&mut self) -> Vec<NameId> {
+        let touched = std::mem::take(&mut self.touched);
+        let mut round = Round::default();
+        for &node in &touched {
+            self.settle_node(node, &mut round);
+        }
+        for &target in &round.targets {
+            self.sweep_referrers(target);
+        }
+        for &node in &round.readdressed {
+            let mut row = self.nodes[node as usize].first_referrer;
+            while row != NONE {
+                let Row { owner, kind, .. } = self.rows[row as usize];
+                if kind == Kind::Srv {
+                    self.mark_changed(owner, &mut round.changed);
+                }
+                row = self.rows[row as usize].next_referrer;
+            }
+        }
+        for &row in &round.dead {
+            let Row { kind, data, .. } = self.rows[row as usize];
+            if kind == Kind::Aaaa {
+                self.free_ipv6.push(data);
+            }
+            self.free_rows.push(row);
+        }
+        for &node in touched.iter().chain(&round.targets) {
+            if !self.is_needed(node) {
+                self.dying.push(node);
+            }
+        }
+        let mut changed = Vec::with_capacity(round.changed.len());
+        for &node in &round.changed {
+            self.nodes[node as usize].flags &= !CHANGED;
+            changed.push(NameId(node));
+        }
+        changed
+    }
+
+    fn settle_node(&mut self, node: u32, round: &mut Round) {
+        let flags = self.nodes[node as usize].flags;
+        self.nodes[node as usize].flags &= !(TOUCHED | EXISTED);
+        let mut changed = (flags & EXISTED != 0) != self.is_name(node);
+        let mut readdressed = false;
+        let mut previous = NONE;
+        let mut row = self.nodes[node as usize].first_row;
+        while row != NONE {
+            let Row {
+                next_in_owner,
+                count,
+                data,
+                kind,
+                fresh,
+                ..
+            } = self.rows[row as usize];
+            // A record that came and went within the round was never answered.
+            let differs = fresh == (count > 0);
+            changed |= differs;
+            readdressed |= differs && matches!(kind, Kind::A | Kind::Aaaa);
+            self.rows[row as usize].fresh = false;
+            if count > 0 {
+                previous = row;
+            } else {
+                if flags & MANY != 0 {
+                    self.unindex_row(row);
+                }
+                match previous {
+                    NONE => self.nodes[node as usize].first_row = next_in_owner,
+                    _ => self.rows[previous as usize].next_in_owner = next_in_owner,
+                }
+                round.dead.push(row);
+                if matches!(kind, Kind::Srv | Kind::Ptr)
+                    && self.nodes[data as usize].flags & SWEEP == 0
+                {
+                    self.nodes[data as usize].flags |= SWEEP;
+                    round.targets.push(data);
+                }
+            }
+            row = next_in_owner;
+        }
+        if self.nodes[node as usize].first_row == NONE {
+            self.nodes[node as usize].flags &= !MANY;
+        }
+        if changed && (flags & ABOVE == 0 || flags & EXISTED != 0) {
+            self.mark_changed(node, &mut round.changed);
+        }
+        if readdressed {
+            round.readdressed.push(node);
+        }
+    }
+
+    fn mark_changed(&mut self, node: u32, changed: &mut Vec<u32>) {
+        if self.nodes[node as usize].flags & CHANGED == 0 {
+            self.nodes[node as usize].flags |= CHANGED;
+            changed.push(node);
+        }
+    }
+
+    fn unindex_row(&mut self, row: u32) {
+        let hash = self.hash_row(row);
+        if let Ok(entry) = self.many.find_entry(hash, |&other| other == row) {
+            entry.remove();
+        }
+    }
+
+    fn sweep_referrers(&mut self, target: u32) {
+        self.nodes[target as usize].flags &= !SWEEP;
+        let mut previous = NONE;
+        let mut row = self.nodes[target as usize].first_referrer;
+        while row != NONE {
+            let Row {
+                next_referrer,
+                count,
+                ..
+            } = self.rows[row as usize];
+            if count > 0 {
+                previous = row;
+            } else if previous == NONE {
+                self.nodes[target as usize].first_referrer = next_referrer;
+            } else {
+                self.rows[previous as usize].next_referrer = next_referrer;
+            }
+            row = next_referrer;
+        }
+    }
+
+    fn is_needed(&self, node: u32) -> bool {
+        let node = &self.nodes[node as usize];
+        node.first_row != NONE
+            || node.first_referrer != NONE
+            || node.children > 0
+            || node.parent == NONE
+            || node.flags & (PINNED | ABOVE) != 0
+    }
+
+    /// Frees the nodes that the last round left without need. Their numbers are given out again.
+    pub(super) fn bury(&mut self) {
+        for mut node in std::mem::take(&mut self.dying) {
+            while self.nodes[node as usize].flags & FREED == 0 && !self.is_needed(node) {
+                let parent = self.nodes[node as usize].parent;
+                self.free_node(node);
+                self.nodes[parent as usize].children -= 1;
+                node = parent;
+            }
+        }
+    }
+
+    fn free_node(&mut self, node: u32) {
+        let Node {
+            parent,
+            label_offset,
+            label_bytes,
+            ..
+        } = self.nodes[node as usize];
+        let hash = hash_label(
+            &self.hasher,
+            parent,
+            label_of(&self.labels, &self.nodes[node as usize]),
+        );
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == node) {
+            entry.remove();
+        }
+        self.free_labels[usize::from(label_bytes)].push(label_offset);
+        self.nodes[node as usize].flags = FREED;
+        self.free_nodes.push(node);
+    }
+
+    /// Octets that the arrays hold in use, for the tests of reuse.
+    #[cfg(test)]
+    pub(super) fn slot_counts(&self) -> [usize; 4] {
+        [
+            self.nodes.len(),
+            self.rows.len(),
+            self.labels.len(),
+            self.ipv6.len(),
+        ]
+    }
+}
+
+/// How much a tree is made for; it may hold more.
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) names: usize,
+    pub(super) rows: usize,
+    pub(super) label_bytes: usize,
+}
+
+/// What `settle` gathers.
+#[derive(Default)]
+struct Round {
+    changed: Vec<u32>,
+    /// Names whose addresses changed.
+    readdressed: Vec<u32>,
+    /// Rows out of their owner's list.
+    dead: Vec<u32>,
+    /// Targets of dead rows.
+    targets: Vec<u32>,
+}
+
+fn label_of<'a>(labels: &'a [u8], node: &Node) -> &'a [u8] {
+    &labels[node.label_offset as usize..][..usize::from(node.label_bytes)]
+}
+
+fn hash_label(hasher: &RandomState, parent: u32, label: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write_u32(parent);
+    state.write(label);
+    state.finish()
+}
+
+fn hash_record(hasher: &RandomState, owner: u32, record: &Record) -> u64 {
+    hasher.hash_one((owner, record))
+}
