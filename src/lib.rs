@@ -30,4 +30,5 @@ pub mod dns;
 pub mod limits;
 pub mod mesos;
 pub mod records;
+pub mod responses;
 pub mod sys;

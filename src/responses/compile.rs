@@ -1,0 +1,440 @@
+//! Turns a RecordSet into finished answers. Runs on the refresh thread only. In: all records, or
+//! the names that were touched. Out: a new ResponseTable; the old one is left as it was.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::layout::{
+    self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SHARD_HEAD_BYTES, SLOT_BYTES,
+    SRV_BYTES, TAIL_FOLLOWS,
+};
+use super::table::{GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard};
+use super::zone::{Answering, Zone};
+use crate::dns::rtype;
+use crate::limits::{
+    ENTRY_BYTES_EXPECTED, KNOWN_TARGETS_MAX, PTR_RECORDS_MAX, SHARD_NAMES_WANTED,
+    TABLE_GROUP_BITS_MAX, TARGET_ADDRESSES_MAX,
+};
+use crate::records::{NameId, Record, RecordSet};
+
+impl ResponseTable {
+    /// Compiles every name. `seed` keys the hash: tasks choose their names, so it must not be
+    /// guessable.
+    pub fn build(records: &RecordSet, answering: &Answering, serial: u32, seed: u64) -> Self {
+        let index = Index::new(seed, group_bits_for(records.name_count()));
+        let shard_count = GROUP_SHARDS << index.group_bits;
+        // Names are written in the order in which they lie in memory, each to the end of its shard:
+        // reading them shard by shard would miss the cache for every record.
+        let mut drafts: Vec<Draft> = Vec::new();
+        let shard_names = records.name_count() / shard_count + 1;
+        drafts.resize_with(shard_count, || Draft::with_room_for(shard_names));
+        let mut encoder = Encoder::default();
+        let mut wire = Vec::new();
+        let mut name_count = 0;
+        for name in records.names() {
+            wire.clear();
+            records.append_wire(name, &mut wire);
+            let hash = index.hash(&wire);
+            if let Some(draft) = drafts.get_mut(index.shard(hash)) {
+                encoder.entry(records, name, &wire, draft);
+                name_count += 1;
+            }
+        }
+        let shards: Vec<Shard> = drafts
+            .into_iter()
+            .map(|draft| draft.finish(&index))
+            .collect();
+        let groups = shards.chunks(GROUP_SHARDS).map(Group::from).collect();
+        Self::finish(index, groups, name_count, answering, serial)
+    }
+
+    /// A table in which the touched names are as the RecordSet has them now, and all others as they
+    /// were. Copies only the shards of touched names.
+    pub fn updated(
+        &self,
+        records: &RecordSet,
+        touched: &[NameId],
+        answering: &Answering,
+        serial: u32,
+    ) -> Self {
+        let index = self.index.clone();
+        let mut wire = Vec::new();
+        let mut names: Vec<(NameId, u64)> = Vec::with_capacity(touched.len());
+        for &name in touched {
+            wire.clear();
+            records.append_wire(name, &mut wire);
+            names.push((name, index.hash(&wire)));
+        }
+        names.sort_unstable_by_key(|&(name, hash)| (index.shard(hash), name));
+        names.dedup();
+        let mut groups = self.groups.to_vec();
+        let mut name_count = self.name_count;
+        let mut encoder = Encoder::default();
+        for of_group in names.chunk_by(|a, b| index.group(a.1) == index.group(b.1)) {
+            let Some(group) = groups.get_mut(index.group(of_group[0].1)) else {
+                continue;
+            };
+            let mut shards = group.to_vec();
+            for of_shard in of_group.chunk_by(|a, b| index.shard(a.1) == index.shard(b.1)) {
+                let Some(shard) = shards.get_mut(index.shard_in_group(of_shard[0].1)) else {
+                    continue;
+                };
+                let before = layout::entries(shard).count();
+                let draft = encoder.replaced(records, shard, of_shard);
+                name_count = name_count + draft.name_count - before;
+                *shard = draft.finish(&index);
+            }
+            *group = shards.into();
+        }
+        Self::finish(index, groups.into(), name_count, answering, serial)
+    }
+
+    /// Whether the shards have become so large or so empty that a build would serve better.
+    pub fn wants_rebuild(&self) -> bool {
+        let wanted = group_bits_for(self.name_count);
+        wanted > self.index.group_bits + 1 || wanted + 2 < self.index.group_bits
+    }
+
+    /// The same answers with another serial.
+    fn finish(
+        index: Index,
+        groups: Arc<[Group]>,
+        name_count: usize,
+        answering: &Answering,
+        serial: u32,
+    ) -> Self {
+        let zone = Arc::new(Zone::new(answering, serial, &[]));
+        let mut table = Self {
+            index,
+            groups,
+            zone,
+            name_count,
+        };
+        let mut mname = answering.soa_mname.to_vec();
+        mname.make_ascii_lowercase();
+        let addresses: Vec<IpAddr> = table.find(&mname).map_or_else(Vec::new, |entry| {
+            [rtype::A, rtype::AAAA]
+                .into_iter()
+                .flat_map(|rtype| entry.records(rtype).collect::<Vec<_>>())
+                .filter_map(|data| match data {
+                    RecordData::Address(address) => Some(address),
+                    _ => None,
+                })
+                .take(TARGET_ADDRESSES_MAX)
+                .collect()
+        });
+        if !addresses.is_empty() {
+            table.zone = Arc::new(Zone::new(answering, serial, &addresses));
+        }
+        table
+    }
+}
+
+/// So many groups that a shard holds about `SHARD_NAMES_WANTED` names.
+fn group_bits_for(name_count: usize) -> u32 {
+    let shards = (name_count / SHARD_NAMES_WANTED).max(1).next_power_of_two();
+    shards
+        .trailing_zeros()
+        .saturating_sub(GROUP_BITS)
+        .min(TABLE_GROUP_BITS_MAX)
+}
+
+/// A shard that is being written: head, slots and entries, as they stay.
+struct Draft {
+    shard: Vec<u8>,
+    slot_count: usize,
+    name_count: usize,
+}
+
+impl Draft {
+    /// With slots and room for so many names. Room that is not used was never touched and costs no
+    /// memory.
+    fn with_room_for(names: usize) -> Self {
+        let slot_count = (names * 2).next_power_of_two().max(2);
+        let slots_end = SHARD_HEAD_BYTES + slot_count * SLOT_BYTES;
+        let mut shard = Vec::with_capacity(slots_end + (names + names / 4) * ENTRY_BYTES_EXPECTED);
+        shard.extend_from_slice(&(slot_count as u32).to_le_bytes());
+        shard.resize(slots_end, 0);
+        Self {
+            shard,
+            slot_count,
+            name_count: 0,
+        }
+    }
+
+    /// Enters the entries into the slots. Last, because it then goes through the shard in one sweep;
+    /// entering each when it is written would wait for memory each time.
+    fn finish(mut self, index: &Index) -> Shard {
+        let slots_end = SHARD_HEAD_BYTES + self.slot_count * SLOT_BYTES;
+        // At most three quarters full, so that walks are short and an empty slot always ends them.
+        if self.name_count * 4 > self.slot_count * 3 {
+            let mut larger = Self::with_room_for(self.name_count);
+            larger.shard.extend_from_slice(&self.shard[slots_end..]);
+            larger.name_count = self.name_count;
+            return larger.finish(index);
+        }
+        let (head, entries) = self.shard.split_at_mut(slots_end);
+        let slots = &mut head[SHARD_HEAD_BYTES..];
+        let mut place = 0;
+        while let Some(entry) = Entry::at(entries, place).filter(|_| place < entries.len()) {
+            let hash = index.hash(entry.name());
+            let mut slot = index.slot(hash) & (self.slot_count - 1);
+            while layout::u32_at(slots, slot * SLOT_BYTES + 4) != 0 {
+                slot = (slot + 1) & (self.slot_count - 1);
+            }
+            let octets = &mut slots[slot * SLOT_BYTES..(slot + 1) * SLOT_BYTES];
+            octets[..4].copy_from_slice(&Index::tag(hash).to_le_bytes());
+            octets[4..].copy_from_slice(&((slots_end + place) as u32).to_le_bytes());
+            place += entry.bytes().len();
+        }
+        // Shrinks the allocation where it stands; nothing is copied.
+        Shard::from(self.shard)
+    }
+}
+
+/// Writes entries; its buffers are kept from one to the next.
+#[derive(Default)]
+struct Encoder {
+    a: Vec<[u8; 4]>,
+    aaaa: Vec<[u8; 16]>,
+    srv: Vec<(NameId, u16)>,
+    names: Vec<Vec<u8>>,
+    /// Places in `known` of the present name's targets, and which of `srv` point to each.
+    targets: Vec<(usize, Range<usize>)>,
+    known: KnownTargets,
+}
+
+impl Encoder {
+    /// The shard with the named entries taken out and written anew where they exist.
+    fn replaced(&mut self, records: &RecordSet, old: &Shard, names: &[(NameId, u64)]) -> Draft {
+        let mut replaced = Vec::with_capacity(names.len());
+        for &(name, _) in names {
+            let mut wire = Vec::new();
+            records.append_wire(name, &mut wire);
+            replaced.push(wire);
+        }
+        let old_count = layout::entries(old).count();
+        let mut draft = Draft::with_room_for(old_count + names.len());
+        for entry in layout::entries(old) {
+            if !replaced.iter().any(|wire| wire == entry.name()) {
+                draft.shard.extend_from_slice(entry.bytes());
+                draft.name_count += 1;
+            }
+        }
+        for (&(name, _), wire) in names.iter().zip(&replaced) {
+            if records.exists(name) {
+                self.entry(records, name, wire, &mut draft);
+            }
+        }
+        draft
+    }
+
+    /// Appends the entry of one name.
+    fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], draft: &mut Draft) {
+        self.sort_records(records, name);
+        draft.name_count += 1;
+        let entries = &mut draft.shard;
+        let entry_start = entries.len();
+        let rrset_count = usize::from(!self.a.is_empty())
+            + usize::from(!self.aaaa.is_empty())
+            + usize::from(!self.srv.is_empty())
+            + usize::from(!self.names.is_empty());
+        let heads_end = entry_start + ENTRY_HEAD_BYTES + rrset_count * RRSET_HEAD_BYTES;
+        entries.resize(heads_end, 0);
+        entries.extend_from_slice(wire);
+        entries[entry_start] = wire.len() as u8;
+        entries[entry_start + 1] = rrset_count as u8;
+        let mut head = entry_start + ENTRY_HEAD_BYTES;
+        if !self.a.is_empty() {
+            write_head(entries, &mut head, entry_start, rtype::A, self.a.len());
+            entries.extend_from_slice(self.a.as_flattened());
+        }
+        if !self.aaaa.is_empty() {
+            write_head(
+                entries,
+                &mut head,
+                entry_start,
+                rtype::AAAA,
+                self.aaaa.len(),
+            );
+            entries.extend_from_slice(self.aaaa.as_flattened());
+        }
+        if !self.srv.is_empty() {
+            write_head(entries, &mut head, entry_start, rtype::SRV, self.srv.len());
+            self.known.forget();
+            self.srv_data(records, entries, entry_start);
+        }
+        if !self.names.is_empty() {
+            write_head(
+                entries,
+                &mut head,
+                entry_start,
+                rtype::PTR,
+                self.names.len(),
+            );
+            for name in &self.names {
+                entries.push(name.len() as u8);
+                entries.extend_from_slice(name);
+            }
+        }
+        let entry_bytes = (entries.len() - entry_start) as u32;
+        entries[entry_start + 2..entry_start + 6].copy_from_slice(&entry_bytes.to_le_bytes());
+        debug_assert!(
+            reads_back(entries, entry_start),
+            "an entry just written reads back"
+        );
+    }
+
+    /// Gathers the records of a name by type, sorted by their data, so that the same records give
+    /// the same octets whatever order they came in.
+    fn sort_records(&mut self, records: &RecordSet, name: NameId) {
+        self.a.clear();
+        self.aaaa.clear();
+        self.srv.clear();
+        self.names.clear();
+        for record in records.records(name) {
+            match record {
+                Record::A(address) => self.a.push(address.octets()),
+                Record::Aaaa(address) => self.aaaa.push(address.octets()),
+                Record::Srv { port, target } => self.srv.push((target, port)),
+                Record::Ptr { target } => {
+                    let mut wire = Vec::new();
+                    records.append_wire(target, &mut wire);
+                    self.names.push(wire);
+                }
+            }
+        }
+        self.a.sort_unstable();
+        self.aaaa.sort_unstable();
+        self.srv.sort_unstable();
+        self.names.sort_unstable();
+        self.names.truncate(PTR_RECORDS_MAX);
+    }
+
+    /// SRV records and their targets, sorted by target name and port.
+    fn srv_data(&mut self, records: &RecordSet, entries: &mut Vec<u8>, entry_start: usize) {
+        self.targets.clear();
+        let mut start = 0;
+        for same in self.srv.chunk_by(|a, b| a.0 == b.0) {
+            let target = self.known.place_of(records, same[0].0);
+            self.targets.push((target, start..start + same.len()));
+            start += same.len();
+        }
+        let known = &self.known;
+        self.targets
+            .sort_unstable_by(|(a, _), (b, _)| known.targets[*a].name.cmp(&known.targets[*b].name));
+        let mut at = entries.len();
+        entries.resize(at + self.srv.len() * SRV_BYTES, 0);
+        // Most targets of a name differ in their first label only.
+        let tail = self
+            .targets
+            .first()
+            .map_or(&[][..], |(first, _)| known.targets[*first].tail());
+        entries.push(tail.len() as u8);
+        entries.extend_from_slice(tail);
+        for (ordinal, (target, ports)) in self.targets.iter().enumerate() {
+            let place = (entries.len() - entry_start) as u32;
+            for &(_, port) in &self.srv[ports.clone()] {
+                entries[at..at + 2].copy_from_slice(&port.to_le_bytes());
+                entries[at + 2..at + SRV_BYTES].copy_from_slice(&place.to_le_bytes());
+                at += SRV_BYTES;
+            }
+            let target = &known.targets[*target];
+            let (name, flag) = match target.name.strip_suffix(tail) {
+                Some(name) if target.tail() == tail => (name, TAIL_FOLLOWS),
+                _ => (&target.name[..], 0),
+            };
+            entries.extend((ordinal as u32 | flag).to_le_bytes());
+            entries.extend((target.a.len() as u16).to_le_bytes());
+            entries.extend((target.aaaa.len() as u16).to_le_bytes());
+            entries.push(name.len() as u8);
+            entries.extend_from_slice(name);
+            entries.extend_from_slice(target.a.as_flattened());
+            entries.extend_from_slice(target.aaaa.as_flattened());
+        }
+    }
+}
+
+/// A name that SRV records point to, with what the additional section says of it.
+struct KnownTarget {
+    name: Vec<u8>,
+    a: Vec<[u8; 4]>,
+    aaaa: Vec<[u8; 16]>,
+}
+
+impl KnownTarget {
+    /// The name without its first label.
+    fn tail(&self) -> &[u8] {
+        let label_bytes = self.name.first().map_or(0, |&length| usize::from(length));
+        self.name.get(1 + label_bytes..).unwrap_or_default()
+    }
+}
+
+/// The targets met last: a task is the target of several names, which follow each other.
+#[derive(Default)]
+struct KnownTargets {
+    targets: Vec<KnownTarget>,
+    places: HashMap<NameId, usize, foldhash::fast::FixedState>,
+}
+
+impl KnownTargets {
+    fn place_of(&mut self, records: &RecordSet, id: NameId) -> usize {
+        if let Some(&place) = self.places.get(&id) {
+            return place;
+        }
+        let mut target = KnownTarget {
+            name: Vec::new(),
+            a: Vec::new(),
+            aaaa: Vec::new(),
+        };
+        records.append_wire(id, &mut target.name);
+        for record in records.records(id) {
+            match record {
+                Record::A(address) => target.a.push(address.octets()),
+                Record::Aaaa(address) => target.aaaa.push(address.octets()),
+                Record::Srv { .. } | Record::Ptr { .. } => {}
+            }
+        }
+        target.a.sort_unstable();
+        target.aaaa.sort_unstable();
+        target.a.truncate(TARGET_ADDRESSES_MAX);
+        target.aaaa.truncate(TARGET_ADDRESSES_MAX);
+        self.targets.push(target);
+        self.places.insert(id, self.targets.len() - 1);
+        self.targets.len() - 1
+    }
+
+    /// Forgets the older ones where there are many. Not while places are in use.
+    fn forget(&mut self) {
+        if self.targets.len() > KNOWN_TARGETS_MAX {
+            self.targets.clear();
+            self.places.clear();
+        }
+    }
+}
+
+/// Fills in the header of an RRset whose data begins at the end of `entries`.
+fn write_head(
+    entries: &mut [u8],
+    head: &mut usize,
+    entry_start: usize,
+    rtype: u16,
+    record_count: usize,
+) {
+    let place = (entries.len() - entry_start) as u32;
+    let octets = &mut entries[*head..*head + RRSET_HEAD_BYTES];
+    octets[..2].copy_from_slice(&rtype.to_le_bytes());
+    octets[2..6].copy_from_slice(&(record_count as u32).to_le_bytes());
+    octets[6..].copy_from_slice(&place.to_le_bytes());
+    *head += RRSET_HEAD_BYTES;
+}
+
+/// Whether every record of the entry at a place can be read.
+fn reads_back(entries: &[u8], entry_start: usize) -> bool {
+    Entry::at(entries, entry_start).is_some_and(|entry| {
+        let whole = |rrset: RrSet<'_>| entry.records(rrset.rtype).count() == rrset.record_count;
+        !entry.name().is_empty() && entry.rrsets().all(whole)
+    })
+}

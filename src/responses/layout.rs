@@ -1,0 +1,240 @@
+//! The bytes of one shard: a hash index and entries, without a pointer in them, so that a shard is
+//! one allocation, can be copied anywhere, and an entry's answer is one run of bytes. In: encoded
+//! entries. Out: views of them. A reader must never trust a place that lies outside the shard.
+//!
+//! ```text
+//! shard   slot_count u32 | slot_count x (tag u32, entry place u32; 0 is empty) | entries
+//! entry   name_bytes u8 | rrset_count u8 | entry_bytes u32
+//!         | rrset_count x (rtype u16, record_count u32, place u32) | owner name | RRset data
+//! A       record_count x 4 octets              AAAA   record_count x 16 octets
+//! names   record_count x (name_bytes u8, name) PTR: few, so they are found by walking
+//! SRV     record_count x (port u16, target place u32) | tail_bytes u8 | tail | targets
+//! target  ordinal u32, TAIL_FOLLOWS | a_count u16 | aaaa_count u16 | name_bytes u8 | name | addresses
+//! ```
+//!
+//! All numbers are little-endian, all places count from the entry's first octet (from the shard's
+//! for slots). Owner and fixed fields of a record are not stored: they are the same in every answer
+//! (a pointer to the question, the class, the configured TTL and weight), so `respond` writes them
+//! from a template. The targets of a name mostly end alike (`.marathon.slave.mesos`), so that the
+//! end of the first is kept once, as the tail. All this keeps 2 million records in 115 MB.
+
+use crate::dns::rtype;
+
+/// Octets before an entry's RRset headers.
+pub const ENTRY_HEAD_BYTES: usize = 6;
+/// Octets of one RRset header.
+pub const RRSET_HEAD_BYTES: usize = 10;
+/// Octets of one SRV record: port and target place.
+pub const SRV_BYTES: usize = 6;
+/// Octets of a target before its name.
+pub const TARGET_HEAD_BYTES: usize = 9;
+/// Bit of a target's ordinal: the tail follows its name.
+pub const TAIL_FOLLOWS: u32 = 1 << 31;
+/// Octets of one slot of the index.
+pub const SLOT_BYTES: usize = 8;
+/// Octets before the slots.
+pub const SHARD_HEAD_BYTES: usize = 4;
+
+/// One owner name and its RRsets.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    /// Begins with the entry; ends with it or later.
+    bytes: &'a [u8],
+}
+
+/// One RRset of an entry.
+#[derive(Clone, Copy)]
+pub struct RrSet<'a> {
+    pub rtype: u16,
+    pub record_count: usize,
+    entry: &'a [u8],
+    place: usize,
+}
+
+/// One SRV record.
+#[derive(Clone, Copy)]
+pub struct Srv<'a> {
+    pub port: u16,
+    pub target: Target<'a>,
+}
+
+/// What an SRV record points to, with the addresses for the additional section.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// 0, 1, 2, ... within the entry: records with the same target have the same.
+    pub ordinal: u32,
+    /// Wire format, in two pieces; not compressed in an answer (RFC 2782).
+    pub name: &'a [u8],
+    pub tail: &'a [u8],
+    /// 4 octets each.
+    pub a: &'a [u8],
+    /// 16 octets each.
+    pub aaaa: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// The entry at a place of a shard.
+    pub fn at(shard: &'a [u8], place: usize) -> Option<Self> {
+        let bytes = shard.get(place..)?;
+        (bytes.len() >= ENTRY_HEAD_BYTES).then_some(Self { bytes })
+    }
+
+    /// The owner name in wire format, lower case.
+    pub fn name(&self) -> &'a [u8] {
+        let start = ENTRY_HEAD_BYTES + self.rrset_count() * RRSET_HEAD_BYTES;
+        let name_bytes = usize::from(self.bytes.first().copied().unwrap_or(0));
+        self.bytes
+            .get(start..start + name_bytes)
+            .unwrap_or_default()
+    }
+
+    /// 0 for an empty non-terminal: the name exists, because names below it do (RFC 8020).
+    pub fn rrset_count(&self) -> usize {
+        usize::from(self.bytes.get(1).copied().unwrap_or(0))
+    }
+
+    /// All octets of the entry, to copy it into another shard.
+    pub fn bytes(&self) -> &'a [u8] {
+        let entry_bytes = u32_at(self.bytes, 2) as usize;
+        self.bytes.get(..entry_bytes).unwrap_or_default()
+    }
+
+    pub fn rrsets(&self) -> impl Iterator<Item = RrSet<'a>> + 'a {
+        let bytes = self.bytes;
+        (0..self.rrset_count()).map(move |index| {
+            let at = ENTRY_HEAD_BYTES + index * RRSET_HEAD_BYTES;
+            RrSet {
+                rtype: u16_at(bytes, at),
+                record_count: u32_at(bytes, at + 2) as usize,
+                entry: bytes,
+                place: u32_at(bytes, at + 6) as usize,
+            }
+        })
+    }
+
+    pub fn rrset(&self, rtype: u16) -> Option<RrSet<'a>> {
+        self.rrsets().find(|rrset| rrset.rtype == rtype)
+    }
+}
+
+impl<'a> RrSet<'a> {
+    /// Data of an A or AAAA record.
+    pub fn address(&self, index: usize) -> Option<&'a [u8]> {
+        let bytes = if self.rtype == rtype::A { 4 } else { 16 };
+        let start = self.place + index * bytes;
+        self.entry.get(start..start + bytes)
+    }
+
+    /// Data of an SRV record.
+    #[inline]
+    pub fn srv(&self, index: usize) -> Option<Srv<'a>> {
+        if self.rtype != rtype::SRV {
+            return None;
+        }
+        let at = self.place + index * SRV_BYTES;
+        let record = self.entry.get(at..at + SRV_BYTES)?;
+        let mut target = Target::at(self.entry, u32_at(record, 2) as usize)?;
+        if target.ordinal & TAIL_FOLLOWS != 0 {
+            target.ordinal &= !TAIL_FOLLOWS;
+            target.tail = self.tail()?;
+        }
+        Some(Srv {
+            port: u16_at(record, 0),
+            target,
+        })
+    }
+
+    /// The end that SRV targets have in common.
+    #[inline]
+    fn tail(&self) -> Option<&'a [u8]> {
+        let at = self.place + self.record_count * SRV_BYTES;
+        let tail_bytes = usize::from(*self.entry.get(at)?);
+        self.entry.get(at + 1..at + 1 + tail_bytes)
+    }
+
+    /// Data of a PTR record: a name in wire format.
+    pub fn name(&self, index: usize) -> Option<&'a [u8]> {
+        let mut rest = self.entry.get(self.place..)?;
+        for _ in 0..index {
+            rest = rest.get(1 + usize::from(*rest.first()?)..)?;
+        }
+        rest.get(1..1 + usize::from(*rest.first()?))
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Octets of the whole name.
+    #[inline]
+    pub fn name_bytes(&self) -> usize {
+        self.name.len() + self.tail.len()
+    }
+
+    #[inline]
+    fn at(entry: &'a [u8], place: usize) -> Option<Self> {
+        let bytes = entry.get(place..)?;
+        let head = bytes.first_chunk::<TARGET_HEAD_BYTES>()?;
+        let [o0, o1, o2, o3, a0, a1, q0, q1, name_bytes] = *head;
+        let a_bytes = usize::from(u16::from_le_bytes([a0, a1])) * 4;
+        let aaaa_bytes = usize::from(u16::from_le_bytes([q0, q1])) * 16;
+        let rest = bytes.get(TARGET_HEAD_BYTES..)?;
+        let (name, rest) = rest.split_at_checked(usize::from(name_bytes))?;
+        let (a, rest) = rest.split_at_checked(a_bytes)?;
+        let aaaa = rest.get(..aaaa_bytes)?;
+        Some(Self {
+            ordinal: u32::from_le_bytes([o0, o1, o2, o3]),
+            name,
+            tail: &[],
+            a,
+            aaaa,
+        })
+    }
+}
+
+/// Finds a name in a shard. `tag` and `slot_hash` are parts of the name's hash.
+#[inline]
+pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Option<Entry<'a>> {
+    let slot_count = u32_at(shard, 0) as usize;
+    // The index is never full, so an empty slot ends the walk; the bound is for a damaged one.
+    for step in 0..slot_count {
+        let slot = (slot_hash + step) & slot_count.wrapping_sub(1);
+        let at = SHARD_HEAD_BYTES + slot * SLOT_BYTES;
+        let place = u32_at(shard, at + 4) as usize;
+        if place == 0 {
+            return None;
+        }
+        if u32_at(shard, at) == tag {
+            let entry = Entry::at(shard, place)?;
+            if entry.name() == name {
+                return Some(entry);
+            }
+        }
+    }
+    None
+}
+
+/// Every entry of a shard, in the order in which they were written.
+pub fn entries(shard: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut at = SHARD_HEAD_BYTES + u32_at(shard, 0) as usize * SLOT_BYTES;
+    std::iter::from_fn(move || {
+        let entry = Entry::at(shard, at)?;
+        let bytes = entry.bytes().len();
+        at += bytes;
+        (bytes != 0).then_some(entry)
+    })
+}
+
+#[inline]
+pub fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |octets| u16::from_le_bytes(*octets))
+}
+
+#[inline]
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |octets| u32::from_le_bytes(*octets))
+}

@@ -1,0 +1,26 @@
+//! Finished answers: a `RecordSet` in, a `ResponseTable` of wire bytes out, published as part of a
+//! `Snapshot`. Compiling runs on the refresh thread only; reading is for every thread and takes no lock.
+
+pub mod compile;
+pub mod layout;
+pub mod publish;
+pub mod table;
+pub mod zone;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::records::World;
+use table::ResponseTable;
+
+/// What DNS and HTTP both read, swapped as one pointer, so that they can never disagree.
+pub struct Snapshot {
+    /// 1 for the first, one more for each that was published since.
+    pub generation: u64,
+    /// SOA serial: max(previous + 1, unix time).
+    pub serial: u32,
+    pub published_at: SystemTime,
+    pub table: ResponseTable,
+    /// For `enumerate` and `explain`.
+    pub world: Arc<World>,
+}

@@ -1,0 +1,49 @@
+//! Publication: one pointer swap, and the free of what it replaced. In: Snapshots from the refresh
+//! thread. Out: the present one, to any thread. The thread that built a Snapshot frees it: an
+//! answering thread must never drop the last reference.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::Snapshot;
+
+/// Where readers find the present Snapshot; `None` until the first was published.
+pub type Published = Arc<ArcSwapOption<Snapshot>>;
+
+/// The one writer of a `Published`.
+pub struct Publisher {
+    published: Published,
+    /// Replaced Snapshots that a reader may still hold.
+    retired: Vec<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    pub fn new(published: Published) -> Self {
+        Self {
+            published,
+            retired: Vec::new(),
+        }
+    }
+
+    /// The present Snapshot.
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.published.load_full()
+    }
+
+    /// Makes a Snapshot the present one. The caller wakes the readers, then calls `free_retired`.
+    pub fn publish(&mut self, snapshot: Snapshot) {
+        if let Some(replaced) = self.published.swap(Some(Arc::new(snapshot))) {
+            self.retired.push(replaced);
+        }
+    }
+
+    /// Frees the replaced Snapshots that nobody holds any more; returns how many are still held.
+    pub fn free_retired(&mut self) -> usize {
+        // A count of one is ours. It cannot rise again: nobody else knows the Snapshot, for it is
+        // no longer in `published` (arc-swap counts every borrowed reader before `swap` returns).
+        self.retired
+            .retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.retired.len()
+    }
+}

@@ -1,0 +1,178 @@
+//! The ResponseTable: shards of finished answers behind one root. In: a name on the wire. Out: its
+//! entry, for any thread, without a lock. It is never changed; a new one shares the shards that are
+//! the same.
+//!
+//! A name's 64-bit keyed hash gives, from the low end: its group, its shard in the group, its slot;
+//! the upper half is the tag that is compared before the name is. Two levels, because a change
+//! copies the row of groups and the row of shards of one group: 32 and 64 pointers where 100,000
+//! tasks run.
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+
+use super::layout::{self, Entry};
+use super::zone::Zone;
+use crate::dns::rtype;
+
+/// One allocation, shared by all tables that hold it; see `layout`.
+pub type Shard = Bytes;
+/// `GROUP_SHARDS` shards.
+pub type Group = Arc<[Shard]>;
+
+/// log2 of the shards in a group.
+pub const GROUP_BITS: u32 = 6;
+/// Shards in a group.
+pub const GROUP_SHARDS: usize = 1 << GROUP_BITS;
+
+/// Precompiled answers of every owner name.
+#[derive(Clone)]
+pub struct ResponseTable {
+    pub(super) index: Index,
+    pub(super) groups: Arc<[Group]>,
+    pub(super) zone: Arc<Zone>,
+    pub(super) name_count: usize,
+}
+
+/// How a name's hash is made and cut up; the same for all tables that share shards.
+#[derive(Clone)]
+pub(super) struct Index {
+    hash: SeedableRandomState,
+    /// log2 of the number of groups.
+    pub group_bits: u32,
+}
+
+/// A resource record's data, read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordData {
+    Address(IpAddr),
+    /// Target in wire format.
+    Srv {
+        port: u16,
+        target: Vec<u8>,
+    },
+    /// Target in wire format.
+    Ptr {
+        target: Vec<u8>,
+    },
+}
+
+impl ResponseTable {
+    /// The entry of a name in wire format, lower case. `None`: the name does not exist. An entry
+    /// without records is an empty non-terminal.
+    #[inline]
+    pub fn find(&self, wire_name: &[u8]) -> Option<Entry<'_>> {
+        let hash = self.index.hash(wire_name);
+        let shard = self
+            .groups
+            .get(self.index.group(hash))?
+            .get(self.index.shard_in_group(hash))?;
+        layout::find(shard, wire_name, self.index.slot(hash), Index::tag(hash))
+    }
+
+    /// Every entry, shard by shard.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .flat_map(|shard| layout::entries(shard))
+    }
+
+    /// How many names the table holds, empty non-terminals among them.
+    pub fn name_count(&self) -> usize {
+        self.name_count
+    }
+
+    /// Octets of all shards.
+    pub fn byte_count(&self) -> usize {
+        self.groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .map(|shard| shard.len())
+            .sum()
+    }
+
+    /// The records that do not depend on the cluster's tasks: SOA and NS of the apex.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+}
+
+impl Index {
+    pub fn new(seed: u64, group_bits: u32) -> Self {
+        let hash = SeedableRandomState::with_seed(seed, SharedSeed::global_random());
+        Self { hash, group_bits }
+    }
+
+    #[inline]
+    pub fn hash(&self, wire_name: &[u8]) -> u64 {
+        let mut hasher = self.hash.build_hasher();
+        hasher.write(wire_name);
+        hasher.finish()
+    }
+
+    #[inline]
+    pub fn group(&self, hash: u64) -> usize {
+        hash as usize & ((1 << self.group_bits) - 1)
+    }
+
+    #[inline]
+    pub fn shard_in_group(&self, hash: u64) -> usize {
+        (hash >> self.group_bits) as usize & (GROUP_SHARDS - 1)
+    }
+
+    /// Number of the shard in the whole table.
+    pub fn shard(&self, hash: u64) -> usize {
+        self.group(hash) * GROUP_SHARDS + self.shard_in_group(hash)
+    }
+
+    #[inline]
+    pub fn slot(&self, hash: u64) -> usize {
+        (hash >> (self.group_bits + GROUP_BITS)) as usize
+    }
+
+    #[inline]
+    pub fn tag(hash: u64) -> u32 {
+        (hash >> 32) as u32
+    }
+}
+
+impl Entry<'_> {
+    /// The records of one type, sorted by their data.
+    pub fn records(&self, wanted: u16) -> impl Iterator<Item = RecordData> + '_ {
+        let rrset = self.rrset(wanted);
+        let record_count = rrset.map_or(0, |rrset| rrset.record_count);
+        (0..record_count).filter_map(move |index| match wanted {
+            rtype::SRV => {
+                let srv = rrset?.srv(index)?;
+                Some(RecordData::Srv {
+                    port: srv.port,
+                    target: [srv.target.name, srv.target.tail].concat(),
+                })
+            }
+            rtype::PTR => Some(RecordData::Ptr {
+                target: rrset?.name(index)?.to_vec(),
+            }),
+            _ => Some(RecordData::Address(address_from_octets(
+                rrset?.address(index)?,
+            )?)),
+        })
+    }
+}
+
+/// 4 octets are an IPv4 address, 16 an IPv6 one.
+pub fn address_from_octets(octets: &[u8]) -> Option<IpAddr> {
+    match octets.len() {
+        4 => <[u8; 4]>::try_from(octets)
+            .ok()
+            .map(|octets| Ipv4Addr::from(octets).into()),
+        16 => <[u8; 16]>::try_from(octets)
+            .ok()
+            .map(|octets| Ipv6Addr::from(octets).into()),
+        _ => None,
+    }
+}
