@@ -31,4 +31,6 @@ pub mod limits;
 pub mod mesos;
 pub mod records;
 pub mod responses;
+pub mod serve;
+pub mod stats;
 pub mod sys;

@@ -1,0 +1,434 @@
+//! Writes one response: a cursor over the caller's buffer that knows the limit, the sections'
+//! counts and the flags. In: views of the table. Out: octets. It must never write past the limit.
+
+use super::shuffle::Order;
+use crate::dns::message::{Edns, HEADER_BYTES, OPT_BYTES, Query, flag};
+use crate::dns::subnet::Subnet;
+use crate::dns::{Rcode, class, rtype};
+use crate::limits::UDP_EDNS_BYTES_MAX;
+use crate::responses::layout::{Entry, RrSet, Srv, Target};
+use crate::responses::zone::Zone;
+
+/// A compression pointer to the question's name (RFC 1035, 4.1.4): right behind the header.
+const TO_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
+/// Pointers have 14 bits.
+const POINTER_MAX: usize = 0x3fff;
+/// Octets of an SRV record before its target: owner pointer, type to length, priority to port.
+const SRV_HEAD_BYTES: usize = 18;
+/// Distinct targets of one answer whose addresses are given; an answer of 65,535 octets that holds
+/// more has no room for any address.
+const TARGETS_MARKED: usize = 1024;
+
+/// Which addresses of an RRset are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// Those in the client's subnet.
+    Near,
+    /// The others.
+    Far,
+}
+
+/// What bounds a response.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    pub bytes_max: usize,
+    /// Octets kept free for the OPT record.
+    pub reserved: usize,
+    /// Addresses in this subnet come first.
+    pub nearest: Option<Subnet>,
+    pub set_truncate_bit: bool,
+}
+
+/// A response being written.
+pub struct Answer<'b> {
+    buffer: &'b mut [u8],
+    /// Octets written; at least the header.
+    length: usize,
+    /// `length` never passes it.
+    length_max: usize,
+    flags: u16,
+    rcode: Rcode,
+    set_truncate_bit: bool,
+    nearest: Option<Subnet>,
+    /// Records of the answer or authority section were left out: nothing additional may follow,
+    /// for those go first (RFC 2181, 9).
+    cut: bool,
+    question_count: u16,
+    answer_count: u16,
+    authority_count: u16,
+    additional_count: u16,
+    /// Seed of the order of SRV records, so that the additional section can walk them again.
+    srv_order: Option<(u64, usize)>,
+    srv_start: usize,
+    /// Where the name server's name stands, once its NS record was written.
+    ns_target_at: Option<usize>,
+}
+
+impl<'b> Answer<'b> {
+    /// Begins with the header's place and the question, up to `question_end` of the message (the
+    /// header's length for none). `None` where the buffer cannot hold that.
+    pub fn begin(
+        message: &[u8],
+        question_end: usize,
+        buffer: &'b mut [u8],
+        limits: Limits,
+    ) -> Option<Self> {
+        let length_max = limits
+            .bytes_max
+            .min(buffer.len())
+            .checked_sub(limits.reserved)?;
+        if question_end > length_max || question_end < HEADER_BYTES {
+            return None;
+        }
+        buffer
+            .get_mut(..question_end)?
+            .copy_from_slice(message.get(..question_end)?);
+        Some(Self {
+            buffer,
+            length: question_end,
+            length_max,
+            flags: flag::QR,
+            rcode: Rcode::NoError,
+            set_truncate_bit: limits.set_truncate_bit,
+            nearest: limits.nearest,
+            cut: false,
+            question_count: u16::from(question_end > HEADER_BYTES),
+            answer_count: 0,
+            authority_count: 0,
+            additional_count: 0,
+            srv_order: None,
+            srv_start: 0,
+            ns_target_at: None,
+        })
+    }
+
+    pub fn flag(&mut self, flag: u16) {
+        self.flags |= flag;
+    }
+
+    pub fn rcode(&mut self, rcode: Rcode) {
+        self.rcode = rcode;
+    }
+
+    /// Adds OPT where the query had one, fills in the header, returns the response's length.
+    /// `stated` is the client's subnet, where the answer was made for it.
+    pub fn end(
+        mut self,
+        message: &[u8],
+        copied_flags: u16,
+        edns: Option<Edns>,
+        stated: Option<Subnet>,
+    ) -> usize {
+        let rcode = self.rcode as u16;
+        if self.cut && self.set_truncate_bit {
+            self.flags |= flag::TC;
+        }
+        if let Some(edns) = edns {
+            self.opt(edns, rcode, stated);
+        }
+        let [id0, id1] = message.first_chunk::<2>().copied().unwrap_or_default();
+        let [f0, f1] = (self.flags | copied_flags | (rcode & 15)).to_be_bytes();
+        let [q0, q1] = self.question_count.to_be_bytes();
+        let [a0, a1] = self.answer_count.to_be_bytes();
+        let [n0, n1] = self.authority_count.to_be_bytes();
+        let [r0, r1] = self.additional_count.to_be_bytes();
+        if let Some(header) = self.buffer.first_chunk_mut::<HEADER_BYTES>() {
+            *header = [id0, id1, f0, f1, q0, q1, a0, a1, n0, n1, r0, r1];
+        }
+        self.length
+    }
+
+    /// The OPT record (RFC 6891, 6.1.3): our size and version 0, the upper eight bits of the RCODE,
+    /// DO as asked, and the subnet that the answer was made for.
+    fn opt(&mut self, edns: Edns, rcode: u16, stated: Option<Subnet>) {
+        let (option_bytes, option) = stated.map_or((0, [0; 24]), |subnet| subnet.option());
+        self.length_max += OPT_BYTES + option_bytes;
+        let [s0, s1] = (UDP_EDNS_BYTES_MAX as u16).to_be_bytes();
+        let [upper, dnssec] = [(rcode >> 4) as u8, u8::from(edns.dnssec_ok) << 7];
+        let [t0, t1] = rtype::OPT.to_be_bytes();
+        let head = [
+            0,
+            t0,
+            t1,
+            s0,
+            s1,
+            upper,
+            0,
+            dnssec,
+            0,
+            0,
+            option_bytes as u8,
+        ];
+        if self.put2(&head, option.get(..option_bytes).unwrap_or_default()) {
+            self.additional_count += 1;
+        }
+    }
+
+    /// Answers with the RRsets of a type, or with all for ANY; false where there are none.
+    pub fn rrsets(
+        &mut self,
+        entry: &Entry<'_>,
+        qtype: u16,
+        zone: &Zone,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        let mut found = false;
+        let wanted = |rrset: &RrSet<'_>| rrset.rtype == qtype || qtype == rtype::ANY;
+        if self.nearest.is_some() {
+            for rrset in entry.rrsets().filter(wanted) {
+                self.rrset(&rrset, Part::Near, zone, random);
+            }
+        }
+        let part = if self.nearest.is_some() {
+            Part::Far
+        } else {
+            Part::Whole
+        };
+        for rrset in entry.rrsets().filter(wanted) {
+            found = true;
+            self.rrset(&rrset, part, zone, random);
+        }
+        found
+    }
+
+    /// Answers with a part of an RRset in random order; marks where not all of it fits.
+    fn rrset(&mut self, rrset: &RrSet<'_>, part: Part, zone: &Zone, random: &mut fastrand::Rng) {
+        let address = matches!(rrset.rtype, rtype::A | rtype::AAAA);
+        if part == Part::Near && !address {
+            return;
+        }
+        let seed = if rrset.record_count > 1 {
+            random.u64(..)
+        } else {
+            0
+        };
+        if rrset.rtype == rtype::SRV {
+            self.srv_order = Some((seed, rrset.record_count));
+            self.srv_start = self.length;
+        }
+        let head = record_head(rrset.rtype, zone.ttl_seconds);
+        let mut left_out = false;
+        Order::new(rrset.record_count, seed).for_each(|index| {
+            let fitted = if address {
+                let octets = rrset.address(index).unwrap_or_default();
+                if part != Part::Whole && self.is_near(octets) != (part == Part::Near) {
+                    return true;
+                }
+                self.address(TO_QUESTION, &head, octets)
+            } else if let Some(srv) = rrset.srv(index) {
+                self.srv(&head, &srv, zone)
+            } else {
+                rrset
+                    .name(index)
+                    .is_some_and(|name| self.pointing(&head, name))
+            };
+            self.answer_count += u16::from(fitted);
+            left_out |= !fitted;
+            fitted
+        });
+        self.cut |= left_out;
+    }
+
+    fn is_near(&self, octets: &[u8]) -> bool {
+        self.nearest.is_some_and(|subnet| subnet.holds(octets))
+    }
+
+    /// The addresses of the targets of the SRV records answered, as many whole ones as fit. Leaving
+    /// some out is no truncation (RFC 2181, 9).
+    pub fn additional(&mut self, rrset: &RrSet<'_>, zone: &Zone, random: &mut fastrand::Rng) {
+        let Some((seed, record_count)) = self.srv_order.filter(|_| !self.cut) else {
+            return;
+        };
+        let mut marked = [0_u64; TARGETS_MARKED / 64];
+        let mut at = self.srv_start;
+        let answers_end = self.length;
+        Order::new(record_count, seed).for_each(|index| {
+            let Some(srv) = rrset.srv(index) else {
+                return false;
+            };
+            // Answers were written in the same order: this record's target stands here, if it fitted.
+            let target_at = at + SRV_HEAD_BYTES;
+            at = target_at + srv.target.name_bytes();
+            if at > answers_end {
+                return false;
+            }
+            let ordinal = srv.target.ordinal as usize;
+            let Some(marks) = marked.get_mut(ordinal / 64) else {
+                return true;
+            };
+            let mark = 1 << (ordinal % 64);
+            if *marks & mark != 0 {
+                return true;
+            }
+            *marks |= mark;
+            self.target_addresses(&srv.target, target_at, zone.ttl_seconds, random)
+        });
+    }
+
+    /// The addresses of a name that was written uncompressed at a place of the response.
+    fn target_addresses(
+        &mut self,
+        target: &Target<'_>,
+        target_at: usize,
+        ttl_seconds: u32,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        if target_at > POINTER_MAX {
+            return false;
+        }
+        let pointer = (0xc000 | target_at as u16).to_be_bytes();
+        let mut fitted = true;
+        for (rtype, octets, bytes) in [(rtype::A, target.a, 4), (rtype::AAAA, target.aaaa, 16)] {
+            if octets.is_empty() {
+                continue;
+            }
+            let head = record_head(rtype, ttl_seconds);
+            let count = octets.len() / bytes;
+            let seed = if count > 1 { random.u64(..) } else { 0 };
+            Order::new(count, seed).for_each(|index| {
+                let address = octets.get(index * bytes..(index + 1) * bytes);
+                fitted = address.is_some_and(|address| self.address(pointer, &head, address));
+                self.additional_count += u16::from(fitted);
+                fitted
+            });
+        }
+        fitted
+    }
+
+    /// The SOA or NS record of the apex, which is the question's name.
+    pub fn apex_record(&mut self, behind_owner: &[u8]) -> bool {
+        let fitted = self.put2(&TO_QUESTION, behind_owner);
+        if fitted {
+            self.answer_count += 1;
+        } else {
+            self.cut = true;
+        }
+        fitted
+    }
+
+    /// The NS record of the apex.
+    pub fn apex_ns(&mut self, zone: &Zone) {
+        if self.apex_record(&zone.ns) {
+            self.ns_target_at = self.length.checked_sub(zone.ns_target().name_bytes());
+        }
+    }
+
+    /// Addresses of the name server whose NS record was written.
+    pub fn glue(&mut self, zone: &Zone, random: &mut fastrand::Rng) {
+        if let Some(target_at) = self.ns_target_at.filter(|_| !self.cut) {
+            self.target_addresses(&zone.ns_target(), target_at, zone.ttl_seconds, random);
+        }
+    }
+
+    /// The SOA of a negative answer (RFC 2308, 3). Its owner is the apex: the end of the question's
+    /// name, unless wildcards were cut out of that. A reverse name is a zone of its own.
+    pub fn negative(&mut self, zone: &Zone, query: &Query, reverse: bool) {
+        let name_end = query.question_end - 4;
+        let fitted = if reverse {
+            self.put2(&TO_QUESTION, &zone.negative_soa)
+        } else if query.wildcard {
+            self.put2(&zone.domain, &zone.negative_soa)
+        } else {
+            let apex_at = name_end.saturating_sub(zone.domain.len());
+            let pointer = (0xc000 | apex_at as u16).to_be_bytes();
+            self.put2(&pointer, &zone.negative_soa)
+        };
+        if fitted {
+            self.authority_count += 1;
+        } else {
+            self.cut = true;
+        }
+    }
+
+    /// A TXT record of class CHAOS.
+    pub fn chaos_text(&mut self, text: &str) {
+        let text = text
+            .as_bytes()
+            .get(..text.len().min(255))
+            .unwrap_or_default();
+        let length = text.len() as u8;
+        let [l0, l1] = (u16::from(length) + 1).to_be_bytes();
+        let head = [
+            0,
+            rtype::TXT as u8,
+            0,
+            class::CH as u8,
+            0,
+            0,
+            0,
+            0,
+            l0,
+            l1,
+            length,
+        ];
+        if self.put(&TO_QUESTION) && self.put2(&head, text) {
+            self.answer_count += 1;
+        }
+    }
+
+    fn address(&mut self, owner: [u8; 2], head: &[u8; 8], octets: &[u8]) -> bool {
+        let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
+        let [o0, o1] = owner;
+        let length = octets.len() as u8;
+        self.put2(&[o0, o1, h0, h1, h2, h3, h4, h5, h6, h7, 0, length], octets)
+    }
+
+    fn srv(&mut self, head: &[u8; 8], srv: &Srv<'_>, zone: &Zone) -> bool {
+        let [q0, q1] = TO_QUESTION;
+        let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
+        let [l0, l1] = (6 + srv.target.name_bytes() as u16).to_be_bytes();
+        let [w0, w1] = zone.srv_weight.to_be_bytes();
+        let [p0, p1] = srv.port.to_be_bytes();
+        // Priority is always 0.
+        let octets = [
+            q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1, 0, 0, w0, w1, p0, p1,
+        ];
+        self.put3(&octets, srv.target.name, srv.target.tail)
+    }
+
+    fn pointing(&mut self, head: &[u8; 8], name: &[u8]) -> bool {
+        let [q0, q1] = TO_QUESTION;
+        let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
+        let [l0, l1] = (name.len() as u16).to_be_bytes();
+        self.put2(&[q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1], name)
+    }
+
+    fn put(&mut self, octets: &[u8]) -> bool {
+        self.put2(octets, &[])
+    }
+
+    #[inline]
+    fn put2(&mut self, first: &[u8], second: &[u8]) -> bool {
+        self.put3(first, second, &[])
+    }
+
+    /// Appends all runs, or none where they do not fit.
+    #[inline]
+    fn put3(&mut self, first: &[u8], second: &[u8], third: &[u8]) -> bool {
+        let end = self.length + first.len() + second.len() + third.len();
+        if end > self.length_max {
+            return false;
+        }
+        let Some(mut room) = self.buffer.get_mut(self.length..end) else {
+            return false;
+        };
+        for run in [first, second, third] {
+            let Some((front, back)) = room.split_at_mut_checked(run.len()) else {
+                return false;
+            };
+            front.copy_from_slice(run);
+            room = back;
+        }
+        self.length = end;
+        true
+    }
+}
+
+/// Type, class IN and TTL of a record.
+fn record_head(rtype: u16, ttl_seconds: u32) -> [u8; 8] {
+    let [t0, t1] = rtype.to_be_bytes();
+    let [c0, c1] = class::IN.to_be_bytes();
+    let [s0, s1, s2, s3] = ttl_seconds.to_be_bytes();
+    [t0, t1, c0, c1, s0, s1, s2, s3]
+}

@@ -1,0 +1,266 @@
+//! One TCP connection. In: octets, cut anywhere. Out: an answer for each whole message, in order
+//! (RFC 7766, 8). Its buffers have bounds, and what the client does not read stops its own turn only.
+
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+
+use super::worker::Answering;
+use super::{Client, Respond, Transport};
+use crate::limits::{
+    TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX, TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
+};
+use crate::stats::CloseReason;
+
+/// A client's connection and what is pending on it.
+pub struct Connection {
+    pub stream: TcpStream,
+    client: Client,
+    /// When it last completed a query or took a part of an answer. Octets that complete nothing do
+    /// not count: dripping them keeps no connection open.
+    pub progress_at: Instant,
+    pub readable: bool,
+    pub writable: bool,
+    input: Input,
+    output: Vec<u8>,
+    /// No more messages are taken; it closes when its answers are sent.
+    ending: Option<CloseReason>,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing to do until the socket is ready again.
+    Wait,
+    /// Its share was used up; more is there.
+    Again,
+    Close(CloseReason),
+}
+
+/// What the next octets of the input are.
+enum Frame {
+    Incomplete,
+    /// A message of this many octets, after its length.
+    Message(usize),
+    /// Too short for a header: there is no way to answer it, and what follows is not to be trusted.
+    Bad,
+}
+
+/// Octets of a DNS header (RFC 1035, 4.1.1).
+const HEADER_BYTES: usize = 12;
+const LENGTH_BYTES: usize = 2;
+
+impl Connection {
+    pub fn new(stream: TcpStream, peer: IpAddr, now: Instant) -> Self {
+        let client = Client {
+            transport: Transport::Tcp,
+            address: peer.to_canonical(),
+        };
+        Self {
+            stream,
+            client,
+            progress_at: now,
+            // Nothing is known yet, and trying costs one call.
+            readable: true,
+            writable: true,
+            input: Input::default(),
+            output: Vec::new(),
+            ending: None,
+        }
+    }
+
+    /// Reads, answers and writes as far as the socket and `queries_left` go.
+    pub fn turn<R: Respond>(
+        &mut self,
+        answering: &mut Answering<'_, R>,
+        response: &mut [u8],
+        queries_left: &mut usize,
+        now: Instant,
+    ) -> Turn {
+        loop {
+            self.answer_messages(answering, response, queries_left, now);
+            if self.flush(now).is_err() {
+                return Turn::Close(CloseReason::Error);
+            }
+            let message_waits = !matches!(self.input.frame(), Frame::Incomplete);
+            match self.ending {
+                Some(reason) if !message_waits || reason == CloseReason::BadMessage => {
+                    if self.output.is_empty() {
+                        return Turn::Close(reason);
+                    }
+                    return Turn::Wait;
+                }
+                _ => {}
+            }
+            if !self.has_room() {
+                // The client does not read: no more is read from it (RFC 7766, 6.2.1.1 asks to
+                // accept pipelines, not to store them without bound).
+                return Turn::Wait;
+            }
+            if message_waits {
+                if *queries_left == 0 {
+                    return Turn::Again;
+                }
+                continue;
+            }
+            if !self.readable {
+                return Turn::Wait;
+            }
+            match self.input.fill(&mut self.stream) {
+                // Half-closed: what was asked is answered first (RFC 7766, 6.2.4).
+                Ok(0) => self.ending = Some(CloseReason::Finished),
+                Ok(_) => {}
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.readable = false,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Turn::Close(CloseReason::Error),
+                },
+            }
+        }
+    }
+
+    /// Answers whole messages of the input while there is room for the largest answer.
+    fn answer_messages<R: Respond>(
+        &mut self,
+        answering: &mut Answering<'_, R>,
+        response: &mut [u8],
+        queries_left: &mut usize,
+        now: Instant,
+    ) {
+        while *queries_left > 0 && self.has_room() && self.ending != Some(CloseReason::BadMessage) {
+            let bytes = match self.input.frame() {
+                Frame::Incomplete => break,
+                Frame::Message(bytes) => bytes,
+                Frame::Bad => {
+                    self.ending = Some(CloseReason::BadMessage);
+                    break;
+                }
+            };
+            *queries_left -= 1;
+            answering.stats.queries_tcp.add(1);
+            let query = self.input.message(bytes);
+            let answer = answering
+                .answer(query, self.client, response)
+                .and_then(|bytes| response.get(..bytes));
+            self.input.consume(LENGTH_BYTES + bytes);
+            if let Some(answer) = answer {
+                self.progress_at = now;
+                push_answer(&mut self.output, answer);
+            }
+        }
+    }
+
+    /// Whether the largest answer fits what may be pending.
+    fn has_room(&self) -> bool {
+        self.output.len() + LENGTH_BYTES + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX
+    }
+
+    /// Writes pending answers as far as the socket takes them.
+    fn flush(&mut self, now: Instant) -> io::Result<()> {
+        let mut written = 0;
+        while self.writable {
+            let pending = self.output.get(written..).unwrap_or_default();
+            if pending.is_empty() {
+                break;
+            }
+            match self.stream.write(pending) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => written += bytes,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.writable = false,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        if written > 0 {
+            self.progress_at = now;
+            self.output.drain(..written.min(self.output.len()));
+        }
+        if self.output.is_empty() && self.output.capacity() > TCP_OUTPUT_KEPT_BYTES_MAX {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+/// Appends an answer and its length. The buffer doubles, but never past its bound.
+fn push_answer(output: &mut Vec<u8>, answer: &[u8]) {
+    let Ok(length) = u16::try_from(answer.len()) else {
+        return;
+    };
+    let needed = output.len() + LENGTH_BYTES + answer.len();
+    if needed > output.capacity() {
+        let capacity = (2 * output.capacity())
+            .min(TCP_PENDING_BYTES_MAX)
+            .max(needed);
+        output.reserve_exact(capacity - output.len());
+    }
+    output.extend_from_slice(&length.to_be_bytes());
+    output.extend_from_slice(answer);
+}
+
+/// Octets received and not yet consumed: `buffer[start..end]`. The buffer is small, grows only as
+/// octets come (a stated length alone gets no memory), to one message of the largest size.
+#[derive(Default)]
+struct Input {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    fn frame(&self) -> Frame {
+        let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some((length, rest)) = waiting.split_first_chunk::<LENGTH_BYTES>() else {
+            return Frame::Incomplete;
+        };
+        let bytes = usize::from(u16::from_be_bytes(*length));
+        if bytes < HEADER_BYTES {
+            Frame::Bad
+        } else if rest.len() < bytes {
+            Frame::Incomplete
+        } else {
+            Frame::Message(bytes)
+        }
+    }
+
+    /// The first message, whose length `frame` told.
+    fn message(&self, bytes: usize) -> &[u8] {
+        let start = self.start + LENGTH_BYTES;
+        self.buffer.get(start..start + bytes).unwrap_or_default()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.buffer.len() > TCP_INPUT_BYTES_MIN {
+                self.buffer = Vec::new();
+            }
+        }
+    }
+
+    /// Reads once. Called only while the first message is incomplete, so there is room to make.
+    fn fill(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        if self.end == self.buffer.len() {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else {
+                let bytes = (2 * self.buffer.len())
+                    .clamp(TCP_INPUT_BYTES_MIN, LENGTH_BYTES + TCP_MESSAGE_BYTES_MAX);
+                self.buffer.reserve_exact(bytes - self.end);
+                self.buffer.resize(bytes, 0);
+            }
+        }
+        let space = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let bytes = stream.read(space)?;
+        self.end += bytes;
+        Ok(bytes)
+    }
+}

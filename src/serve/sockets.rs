@@ -1,0 +1,160 @@
+//! Opens the sockets of all workers. In: an address. Out: for each worker a UDP socket and a TCP
+//! listener on the same port, shared by SO_REUSEPORT with the other workers and with nobody else.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::limits::{PORT_PICKS_MAX, TCP_BACKLOG_CONNECTIONS, UDP_SOCKET_BUFFER_BYTES};
+use crate::sys::socket;
+
+/// Why serving could not start.
+#[derive(Debug)]
+pub enum ServeError {
+    AddressInUse(SocketAddr),
+    PermissionDenied(SocketAddr),
+    NoSuchAddress(SocketAddr),
+    Bind(SocketAddr, io::Error),
+    /// Threads or event queues could not be made.
+    Start(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressInUse(address) => write!(
+                formatter,
+                "cannot bind {address}: address already in use; stop the program that listens \
+                 there (mesos-dns, systemd-resolved, dnsmasq?) or set Listener/Port"
+            ),
+            Self::PermissionDenied(address) => write!(
+                formatter,
+                "cannot bind {address}: permission denied; grant CAP_NET_BIND_SERVICE or set Port \
+                 to 1024 or above"
+            ),
+            Self::NoSuchAddress(address) => write!(
+                formatter,
+                "cannot bind {address}: no interface of this host has that address; set Listener \
+                 to one that it has, or to 0.0.0.0 for all"
+            ),
+            Self::Bind(address, error) => write!(
+                formatter,
+                "cannot bind {address}: {error}; set Listener/Port to what this host can bind"
+            ),
+            Self::Start(error) => write!(
+                formatter,
+                "cannot start an answering thread: {error}; raise the limits on threads and open \
+                 files (LimitNPROC, LimitNOFILE)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind(_, error) | Self::Start(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The sockets of one worker, nonblocking.
+pub struct Sockets {
+    pub udp: std::net::UdpSocket,
+    pub listener: std::net::TcpListener,
+}
+
+/// Binds the sockets of `count` workers, in order, and says to which address.
+pub fn bind_group(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(SocketAddr, Vec<Sockets>), ServeError> {
+    let mut last = bind_once(address, count);
+    // A picked port that is free for UDP may be taken for TCP, or be taken between two binds.
+    for _ in 1..PORT_PICKS_MAX {
+        if address.port() != 0 || last.is_ok() {
+            break;
+        }
+        last = bind_once(address, count);
+    }
+    last.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
+        io::ErrorKind::PermissionDenied => ServeError::PermissionDenied(address),
+        io::ErrorKind::AddrNotAvailable => ServeError::NoSuchAddress(address),
+        _ => ServeError::Bind(address, error),
+    })
+}
+
+fn bind_once(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<Sockets>)> {
+    let address = probe(address)?;
+    let group = (0..count).map(|_| {
+        let udp = open(address, Type::DGRAM)?;
+        udp.set_reuse_port(true)?;
+        prepare_udp(&udp, address)?;
+        udp.bind(&SockAddr::from(address))?;
+        let listener = open(address, Type::STREAM)?;
+        listener.set_reuse_port(true)?;
+        // Connections inherit it: answers are written whole, there is nothing to wait for.
+        listener.set_tcp_nodelay(true)?;
+        listener.bind(&SockAddr::from(address))?;
+        listener.listen(TCP_BACKLOG_CONNECTIONS)?;
+        Ok(Sockets {
+            udp: udp.into(),
+            listener: listener.into(),
+        })
+    });
+    let group = group.collect::<io::Result<Vec<_>>>()?;
+    Ok((address, group))
+}
+
+/// Binds both transports once without SO_REUSEPORT, and lets go again. Another program, or another
+/// Rollcall, that set SO_REUSEPORT would let us share its port and get half of the queries each;
+/// this bind it refuses. Says the address with the port that the kernel picked.
+fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
+    let udp = open(address, Type::DGRAM)?;
+    udp.bind(&SockAddr::from(address))?;
+    let picked = udp.local_addr()?;
+    let mut address = address;
+    address.set_port(picked.as_socket().map_or(address.port(), |at| at.port()));
+    let listener = open(address, Type::STREAM)?;
+    listener.bind(&SockAddr::from(address))?;
+    Ok(address)
+}
+
+fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let (domain, protocol) = (
+        Domain::for_address(address),
+        match kind {
+            Type::STREAM => Protocol::TCP,
+            _ => Protocol::UDP,
+        },
+    );
+    let socket = Socket::new(domain, kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // `::` takes IPv4 too, whatever the system's default, as the original does.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    if kind == Type::STREAM {
+        // Connections of an earlier run in TIME_WAIT do not keep us out; a listener still does.
+        // Never for UDP, where this option shares the port with whoever sets it as well.
+        socket.set_reuse_address(true)?;
+    }
+    Ok(socket)
+}
+
+fn prepare_udp(udp: &Socket, address: SocketAddr) -> io::Result<()> {
+    if socket::force_buffer_sizes(udp, UDP_SOCKET_BUFFER_BYTES).is_err() {
+        // Without CAP_NET_ADMIN we get what net.core.rmem_max allows.
+        udp.set_recv_buffer_size(UDP_SOCKET_BUFFER_BYTES)?;
+        udp.set_send_buffer_size(UDP_SOCKET_BUFFER_BYTES)?;
+    }
+    match address {
+        _ if !address.ip().is_unspecified() => Ok(()),
+        SocketAddr::V4(_) => socket::receive_destination_ipv4(udp),
+        SocketAddr::V6(_) => socket::receive_destination_ipv6(udp),
+    }
+}

@@ -1,0 +1,268 @@
+//! The TCP connections of one worker. In: readiness and time. Out: turns of bounded work, in order
+//! of arrival; connections closed that idle or are too many. It must never hold up UDP.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
+
+use super::Respond;
+use super::connection::{Connection, Turn};
+use super::idle_list::IdleList;
+use super::worker::{Answering, CONNECTION_TOKEN_FIRST};
+use crate::limits::{
+    TCP_ACCEPT_PAUSE_MS, TCP_ACCEPTS_PER_TURN_MAX, TCP_MESSAGE_BYTES_MAX,
+    TCP_QUERIES_PER_CONNECTION_TURN_MAX, TCP_QUERIES_PER_TURN_MAX,
+};
+use crate::stats::{CloseReason, WorkerStats};
+
+/// Connections in numbered places, and who of them has work.
+pub struct Connections {
+    places: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    idle_list: IdleList,
+    ready: VecDeque<usize>,
+    /// By place, whether its number stands in `ready`, which so holds each number at most once.
+    queued: Vec<bool>,
+    /// The listener may have connections for us.
+    accept_ready: bool,
+    /// No descriptors or memory were left: no accept before this.
+    accept_paused_until: Option<Instant>,
+    connections_max: usize,
+    idle: Duration,
+    /// Where every answer is written before it is queued.
+    response: Box<[u8]>,
+}
+
+impl Connections {
+    pub fn new(connections_max: usize, idle: Duration) -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            idle_list: IdleList::default(),
+            ready: VecDeque::new(),
+            queued: Vec::new(),
+            // After a restart the edge that told of waiting connections may be past.
+            accept_ready: true,
+            accept_paused_until: None,
+            connections_max,
+            idle,
+            response: vec![0; TCP_MESSAGE_BYTES_MAX].into_boxed_slice(),
+        }
+    }
+
+    pub fn listener_ready(&mut self) {
+        self.accept_ready = true;
+    }
+
+    /// Notes an event. One that was meant for an earlier connection of the same place only makes the
+    /// present one try in vain.
+    pub fn connection_ready(&mut self, token: Token, event: &Event) {
+        let Some(number) = token.0.checked_sub(CONNECTION_TOKEN_FIRST) else {
+            return;
+        };
+        let Some(connection) = self.places.get_mut(number).and_then(Option::as_mut) else {
+            return;
+        };
+        // Errors and hang-ups come out of the next read.
+        connection.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        connection.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        self.enqueue(number);
+    }
+
+    /// Whether `turn` has anything to do; false costs UDP no look at the clock.
+    pub fn wants_turn(&self) -> bool {
+        self.accept_ready || !self.ready.is_empty() || self.idle_list.oldest().is_some()
+    }
+
+    /// For how long nothing will be due without an event. `None`: for ever.
+    pub fn sleep_max(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let accept_at = match self.accept_paused_until {
+            None if self.accept_ready => return Some(Duration::ZERO),
+            paused => paused,
+        };
+        let expire_at = self.oldest_progress().map(|at| at + self.idle);
+        let due = match (accept_at, expire_at) {
+            (Some(accept), Some(expire)) => Some(accept.min(expire)),
+            (accept, expire) => accept.or(expire),
+        };
+        due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Accepts, gives each connection with work its share, and closes those that idle.
+    pub fn turn<R: Respond>(
+        &mut self,
+        answering: &mut Answering<'_, R>,
+        listener: &TcpListener,
+        registry: &Registry,
+        now: Instant,
+    ) {
+        self.accept(answering.stats, listener, registry, now);
+        let mut queries_left = TCP_QUERIES_PER_TURN_MAX;
+        // Those that ask for more go to the end, and are not looked at twice in a turn.
+        for _ in 0..self.ready.len() {
+            if queries_left == 0 {
+                break;
+            }
+            let Some(number) = self.ready.pop_front() else {
+                break;
+            };
+            self.turn_of(number, answering, &mut queries_left, now);
+        }
+        self.expire(answering.stats, now);
+    }
+
+    fn turn_of<R: Respond>(
+        &mut self,
+        number: usize,
+        answering: &mut Answering<'_, R>,
+        queries_left: &mut usize,
+        now: Instant,
+    ) {
+        if let Some(queued) = self.queued.get_mut(number) {
+            *queued = false;
+        }
+        let Some(connection) = self.places.get_mut(number).and_then(Option::as_mut) else {
+            return;
+        };
+        let share = (*queries_left).min(TCP_QUERIES_PER_CONNECTION_TURN_MAX);
+        let mut share_left = share;
+        let progress_before = connection.progress_at;
+        let turn = connection.turn(answering, &mut self.response, &mut share_left, now);
+        *queries_left -= share - share_left;
+        if connection.progress_at != progress_before {
+            self.idle_list.renew(number);
+        }
+        match turn {
+            Turn::Wait => {}
+            Turn::Again => self.enqueue(number),
+            Turn::Close(reason) => self.close(number, reason, answering.stats),
+        }
+    }
+
+    fn enqueue(&mut self, number: usize) {
+        if let Some(queued) = self.queued.get_mut(number)
+            && !std::mem::replace(queued, true)
+        {
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Takes waiting connections, up to a bound, each with a place of its own.
+    fn accept(
+        &mut self,
+        stats: &WorkerStats,
+        listener: &TcpListener,
+        registry: &Registry,
+        now: Instant,
+    ) {
+        if self.accept_paused_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.accept_paused_until = None;
+        for _ in 0..TCP_ACCEPTS_PER_TURN_MAX {
+            if !self.accept_ready {
+                return;
+            }
+            let error = match listener.accept() {
+                Ok((stream, peer)) => {
+                    stats.tcp_accepted.add(1);
+                    match self.admit(Connection::new(stream, peer.ip(), now), stats, registry) {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::WouldBlock => self.accept_ready = false,
+                // The client went away while it waited.
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection still waits, and asking again at
+                // once would spin.
+                _ => {
+                    stats.tcp_accept_errors.add(1);
+                    self.accept_paused_until =
+                        Some(now + Duration::from_millis(TCP_ACCEPT_PAUSE_MS));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Finds a place for a connection: a free one, a new one, or that of the one longest idle.
+    fn admit(
+        &mut self,
+        mut connection: Connection,
+        stats: &WorkerStats,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let open_count = self.places.len() - self.free.len();
+        if open_count >= self.connections_max
+            && let Some(oldest) = self.idle_list.oldest()
+        {
+            self.close(oldest, CloseReason::Evicted, stats);
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.queued.push(false);
+            self.places.len() - 1
+        });
+        let token = Token(CONNECTION_TOKEN_FIRST + number);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = registry.register(&mut connection.stream, token, interest) {
+            self.free.push(number);
+            stats.count_close(CloseReason::Error);
+            return Err(error);
+        }
+        if let Some(place) = self.places.get_mut(number) {
+            *place = Some(connection);
+        }
+        self.idle_list.renew(number);
+        self.enqueue(number);
+        Ok(())
+    }
+
+    fn expire(&mut self, stats: &WorkerStats, now: Instant) {
+        while let Some(oldest) = self.idle_list.oldest()
+            && self
+                .oldest_progress()
+                .is_none_or(|progress_at| progress_at + self.idle <= now)
+        {
+            self.close(oldest, CloseReason::Idle, stats);
+        }
+    }
+
+    fn oldest_progress(&self) -> Option<Instant> {
+        let oldest = self.idle_list.oldest()?;
+        let connection = self.places.get(oldest)?.as_ref()?;
+        Some(connection.progress_at)
+    }
+
+    /// Closing the descriptor takes it out of epoll. Its number may still stand in `ready`, where a
+    /// later connection of that place then gets a turn early.
+    fn close(&mut self, number: usize, reason: CloseReason, stats: &WorkerStats) {
+        self.idle_list.remove(number);
+        if let Some(place) = self.places.get_mut(number)
+            && let Some(connection) = place.take()
+        {
+            self.free.push(number);
+            // Counted before the client can see it.
+            stats.count_close(reason);
+            drop(connection);
+        }
+    }
+
+    /// Closes all, at the end of the worker.
+    pub fn close_all(&mut self, stats: &WorkerStats) {
+        for number in 0..self.places.len() {
+            self.close(number, CloseReason::Stopped, stats);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One answering thread. In: its sockets and its duty. Out: answers, until told to stop. A panic
+//! costs the batch in its hands and its TCP connections, never the core.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::{ArcSwapOption, Cache};
+use mio::net::{TcpListener, UdpSocket};
+use mio::{Interest, Poll, Token, Waker};
+
+use super::engine_epoll::EpollEngine;
+use super::sockets::Sockets;
+use super::tcp::Connections;
+use super::{Client, Engine, Outcome, Respond};
+use crate::limits::TCP_ACCEPT_PAUSE_MS;
+use crate::responses::Snapshot;
+use crate::responses::publish::Published;
+use crate::stats::{Stats, WorkerStats};
+use crate::sys::affinity;
+use crate::sys::mmsg::Batch;
+
+/// What one worker has to do, and with what.
+pub struct Duty {
+    pub index: usize,
+    /// Where to run; `None` where the mask is not known.
+    pub core: Option<usize>,
+    pub seed: u64,
+    pub tcp_connections_max: usize,
+    pub tcp_idle: Duration,
+    pub published: Published,
+    pub stats: Arc<Stats>,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The sockets of a worker and the readiness of those that its engine does not read by itself. Made
+/// before the thread starts, so that a failure is told to whoever starts the server.
+pub struct Ports {
+    pub udp: UdpSocket,
+    pub listener: TcpListener,
+    pub poll: Poll,
+}
+
+/// Tokens of `Ports::poll`; connections follow from `CONNECTION_TOKEN_FIRST` on.
+pub const LISTENER_TOKEN: Token = Token(0);
+const WAKER_TOKEN: Token = Token(1);
+pub const CONNECTION_TOKEN_FIRST: usize = 2;
+
+/// Registers listener and waker. The UDP socket is left to the engine.
+pub fn open_ports(sockets: Sockets) -> io::Result<(Ports, Waker)> {
+    let poll = Poll::new()?;
+    let mut listener = TcpListener::from_std(sockets.listener);
+    poll.registry()
+        .register(&mut listener, LISTENER_TOKEN, Interest::READABLE)?;
+    let waker = Waker::new(poll.registry(), WAKER_TOKEN)?;
+    let udp = UdpSocket::from_std(sockets.udp);
+    let ports = Ports {
+        udp,
+        listener,
+        poll,
+    };
+    Ok((ports, waker))
+}
+
+/// The body of the thread.
+pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) {
+    if let Some(core) = duty.core
+        && let Err(error) = affinity::pin_current_thread(core)
+    {
+        // Forbidden in some sandboxes; the scheduler then chooses.
+        tracing::debug!(worker = duty.index, core, %error, "answering thread is not pinned");
+    }
+    let mut engine = match EpollEngine::open(ports) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::error!(worker = duty.index, %error, "answering thread cannot start");
+            return;
+        }
+    };
+    run_engine(&mut engine, duty, responder);
+}
+
+/// Runs the engine with a fresh desk again and again, until it ends because it was told to.
+fn run_engine<R: Respond, E: Engine>(engine: &mut E, duty: &Duty, responder: impl Fn(u64) -> R) {
+    let Some(stats) = duty.stats.worker(duty.index) else {
+        return;
+    };
+    let mut seed = duty.seed;
+    let mut logged = false;
+    loop {
+        // The desk is made and dropped inside: nothing that a panic left half done is seen again.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut desk = Desk::new(duty, stats, responder(seed));
+            engine.run(&mut desk)
+        }));
+        // Pairs with the store in `Server::drop`.
+        if duty.stop.load(Ordering::Acquire) {
+            return;
+        }
+        stats.worker_restarts.add(1);
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        if let Ok(Err(error)) = &result {
+            if !logged {
+                tracing::error!(worker = duty.index, %error, "answering thread starts again");
+            }
+            // What the kernel refused once it may go on refusing: do not spin.
+            thread::sleep(Duration::from_millis(TCP_ACCEPT_PAUSE_MS));
+        } else if !logged {
+            tracing::error!(
+                worker = duty.index,
+                "answering thread failed and starts again"
+            );
+        }
+        logged = true;
+    }
+}
+
+/// Everything that an engine works with and that is made anew after a panic.
+pub struct Desk<'a, R> {
+    pub stats: &'a WorkerStats,
+    pub connections: Connections,
+    responder: R,
+    snapshot: Cache<&'a ArcSwapOption<Snapshot>, Option<Arc<Snapshot>>>,
+    stop: &'a AtomicBool,
+}
+
+impl<'a, R: Respond> Desk<'a, R> {
+    fn new(duty: &'a Duty, stats: &'a WorkerStats, responder: R) -> Self {
+        Self {
+            stats,
+            connections: Connections::new(duty.tcp_connections_max, duty.tcp_idle),
+            responder,
+            snapshot: Cache::new(&*duty.published),
+            stop: &duty.stop,
+        }
+    }
+
+    pub fn stopping(&self) -> bool {
+        // Pairs with the store in `Server::drop`.
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Takes up the published Snapshot for one batch, and lends what TCP needs beside it.
+    #[inline]
+    pub fn open_batch(&mut self) -> (Answering<'_, R>, &mut Connections) {
+        let answering = Answering {
+            responder: &mut self.responder,
+            snapshot: self.snapshot.load().as_deref(),
+            stats: self.stats,
+        };
+        (answering, &mut self.connections)
+    }
+}
+
+impl<R> Drop for Desk<'_, R> {
+    fn drop(&mut self) {
+        self.connections.close_all(self.stats);
+    }
+}
+
+/// Answers the queries of one batch, all from the same Snapshot, and counts.
+pub struct Answering<'a, R> {
+    responder: &'a mut R,
+    snapshot: Option<&'a Snapshot>,
+    pub stats: &'a WorkerStats,
+}
+
+impl<R: Respond> Answering<'_, R> {
+    /// The length of the answer in `response`; `None`: no answer.
+    #[inline]
+    pub fn answer(&mut self, query: &[u8], client: Client, response: &mut [u8]) -> Option<usize> {
+        let outcome = self
+            .responder
+            .respond(self.snapshot, query, client, response);
+        self.count(outcome, response)
+    }
+
+    /// The same for a datagram that was cut.
+    pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Option<usize> {
+        self.stats.oversized.add(1);
+        let outcome = self.responder.respond_truncated(query, response);
+        self.count(outcome, response)
+    }
+
+    #[inline]
+    fn count(&self, outcome: Outcome, response: &[u8]) -> Option<usize> {
+        match outcome {
+            Outcome::Answer(bytes) => {
+                self.stats.count_answer(response);
+                Some(bytes.min(response.len()))
+            }
+            Outcome::Drop => {
+                self.stats.dropped.add(1);
+                None
+            }
+        }
+    }
+}
+
+/// Buffers for the datagrams of a socket.
+pub fn batch_for(udp: &UdpSocket) -> io::Result<Batch> {
+    let bound: SocketAddr = udp.local_addr()?;
+    Ok(Batch::new(bound))
+}
