@@ -27,6 +27,7 @@
 
 pub mod config;
 pub mod dns;
+pub mod http;
 pub mod limits;
 pub mod mesos;
 pub mod records;

@@ -1,0 +1,336 @@
+//! The server's thread: connections in, responses out, on one single-threaded runtime. Long answers
+//! are written on up to `HTTP_STREAMS_MAX` threads beside it, so that short ones never wait for them.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::HttpSettings;
+use super::answers::{self, HostRows, ServiceRows};
+use super::enumerate::write_enumeration;
+use super::idle::IdleBounded;
+use super::route::{self, Route};
+use super::stream::{self, Body, Output, ReaderGone};
+use super::{json, transfer};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_REQUEST_BODY_BYTES_MAX,
+    HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS,
+    HTTP_STREAMS_MAX,
+};
+use crate::records::explain;
+use crate::responses::Snapshot;
+use crate::responses::publish::Published;
+use crate::sys::priority;
+
+/// What all requests share.
+struct Shared {
+    settings: HttpSettings,
+    published: Published,
+    streams: Arc<Semaphore>,
+}
+
+/// The body of the thread; returns when `stopped` says so or its other end is gone.
+pub fn run(
+    listener: TcpListener,
+    settings: HttpSettings,
+    published: Published,
+    stopped: oneshot::Receiver<()>,
+) {
+    if let Err(error) = priority::give_way() {
+        tracing::debug!(%error, "the HTTP thread keeps its priority");
+    }
+    let shared = Arc::new(Shared {
+        settings,
+        published,
+        streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(HTTP_STREAMS_MAX)
+        .thread_name("http-stream")
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "no HTTP: its runtime did not start"),
+    };
+    runtime.block_on(async {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => serve(listener, shared, stopped).await,
+            Err(error) => tracing::error!(%error, "no HTTP: its listener was not taken"),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(HTTP_STOP_MS_MAX));
+}
+
+async fn serve(
+    listener: tokio::net::TcpListener,
+    shared: Arc<Shared>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let connections = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            _ = &mut stopped => break,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: the kernel keeps the connection until there are.
+                tracing::warn!(%error, "HTTP connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| {
+            let shared = Arc::clone(&shared);
+            async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_millis(HTTP_HEAD_MS_MAX))
+            .max_buf_size(HTTP_REQUEST_HEAD_BYTES_MAX)
+            .serve_connection(IdleBounded::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "HTTP connection ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let stop_bound = Duration::from_millis(HTTP_STOP_MS_MAX);
+    if tokio::time::timeout(stop_bound, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::debug!("HTTP answers under way were cut off by the stop");
+    }
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    connections: &Arc<Semaphore>,
+) -> std::io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await;
+    let permit = permit.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}
+
+async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+    if content_length(request) > HTTP_REQUEST_BODY_BYTES_MAX {
+        return error(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let uri = request.uri();
+    let route = route::route(uri.path(), uri.query(), shared.settings.enumeration_on);
+    match &route {
+        Route::NotFound => return not_found(),
+        Route::BadEncoding => return error(StatusCode::BAD_REQUEST),
+        Route::Moved(target) => return moved(target),
+        _ if request.method() != Method::GET && request.method() != Method::HEAD => {
+            let mut response = error(StatusCode::METHOD_NOT_ALLOWED);
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, allowed);
+            return response;
+        }
+        _ if has_foreign_body(request) => return error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        _ => {}
+    }
+    match route {
+        Route::Version => whole(answers::write_version),
+        Route::Config => config(shared),
+        Route::Ports => text(StatusCode::NOT_IMPLEMENTED, "To be implemented..."),
+        Route::Health => text(StatusCode::OK, "ok\n"),
+        Route::Ready => match shared.published.load().as_ref() {
+            Some(_) => text(StatusCode::OK, "ready\n"),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, NO_TABLE),
+        },
+        route => match shared.published.load_full() {
+            Some(snapshot) => from_snapshot(shared, request, route, snapshot).await,
+            None => try_later(NO_TABLE),
+        },
+    }
+}
+
+/// The routes that need a table. The generation found here is kept for this one answer.
+async fn from_snapshot(
+    shared: &Arc<Shared>,
+    request: &Request<Incoming>,
+    route: Route,
+    snapshot: Arc<Snapshot>,
+) -> Response<Body> {
+    match route {
+        Route::Host(host) => {
+            let Some(host) = route::clean_name(&host) else {
+                return text(StatusCode::BAD_REQUEST, EMPTY_NAME);
+            };
+            let rows = HostRows::find(&snapshot.table, host);
+            if rows.count() <= HTTP_ROWS_AT_ONCE_MAX {
+                return whole(|output| rows.write(output));
+            }
+            streamed(shared, request, JSON, move |output| rows.write(output)).await
+        }
+        Route::Service(service) => {
+            let Some(clean) = route::clean_name(&service) else {
+                return text(StatusCode::BAD_REQUEST, EMPTY_NAME);
+            };
+            let rows = ServiceRows::find(snapshot, service, &clean);
+            if !rows.are_more_than(HTTP_ROWS_AT_ONCE_MAX) {
+                return whole(|output| rows.write(output));
+            }
+            streamed(shared, request, JSON, move |output| rows.write(output)).await
+        }
+        Route::Transfer => {
+            let config = Arc::clone(&shared.settings.config);
+            streamed(shared, request, JSON, move |output| {
+                transfer::write_transfer(&snapshot, &config, output)
+            })
+            .await
+        }
+        Route::Enumerate => {
+            streamed(shared, request, JSON, move |output| {
+                write_enumeration(&snapshot.world, output)
+            })
+            .await
+        }
+        Route::Explain(name) => {
+            let as_text = wants_text(request);
+            let content_type = if as_text { TEXT } else { JSON };
+            streamed(shared, request, content_type, move |output| {
+                let explanation = explain::explain(&snapshot.world, &name);
+                if as_text {
+                    output.text.raw(explanation.to_string().as_bytes());
+                } else {
+                    let text = json::text_of(&explanation).map_err(|_| ReaderGone)?;
+                    output.text.raw(&text);
+                }
+                Ok(())
+            })
+            .await
+        }
+        _ => not_found(),
+    }
+}
+
+fn config(shared: &Shared) -> Response<Body> {
+    let serial = shared.published.load().as_ref().map_or(0, |s| s.serial);
+    let value = shared.settings.config.upstream_json(serial);
+    match json::text_of(&value) {
+        Ok(text) => respond(StatusCode::OK, JSON, Body::Whole(Some(text.into()))),
+        Err(cause) => {
+            tracing::error!(%cause, "the configuration cannot be shown");
+            error(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+fn whole(job: impl FnOnce(&mut Output) -> Result<(), ReaderGone>) -> Response<Body> {
+    respond(StatusCode::OK, JSON, Body::Whole(Some(stream::whole(job))))
+}
+
+/// Writes a long answer on a thread beside this one, once it is its turn.
+async fn streamed(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    content_type: &'static str,
+    job: impl FnOnce(&mut Output) -> Result<(), ReaderGone> + Send + 'static,
+) -> Response<Body> {
+    if request.method() == Method::HEAD {
+        // The headers of a body of unknown length; nobody polls it.
+        let (_, receiver) = tokio::sync::mpsc::channel(1);
+        return respond(StatusCode::OK, content_type, Body::Stream(receiver));
+    }
+    let turn = Arc::clone(&shared.streams).acquire_owned();
+    match tokio::time::timeout(Duration::from_millis(HTTP_STREAM_WAIT_MS), turn).await {
+        Ok(Ok(permit)) => respond(StatusCode::OK, content_type, stream::stream(permit, job)),
+        Ok(Err(_)) | Err(_) => try_later("503: too many long answers are under way"),
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    respond(status, TEXT, Body::Whole(Some(text.into())))
+}
+
+/// mesos-dns's form of an error: the number and its name.
+fn error(status: StatusCode) -> Response<Body> {
+    let reason = status.canonical_reason().unwrap_or("Error");
+    text(status, format!("{}: {reason}", status.as_u16()))
+}
+
+fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "404: Page Not Found")
+}
+
+fn try_later(why: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
+    let seconds = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
+fn moved(target: &str) -> Response<Body> {
+    let link = target.replace('&', "&amp;").replace('\'', "&#39;");
+    let body = format!("<a href=\"{link}\">Moved Permanently</a>.\n\n");
+    let body = Body::Whole(Some(body.into()));
+    let mut response = respond(StatusCode::MOVED_PERMANENTLY, HTML, body);
+    // A target that no header can hold came from a query that no header can hold.
+    match HeaderValue::from_str(target) {
+        Ok(target) => response.headers_mut().insert(header::LOCATION, target),
+        Err(_) => return not_found(),
+    };
+    response
+}
+
+fn content_length(request: &Request<Incoming>) -> u64 {
+    header_text(request, header::CONTENT_LENGTH)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// A body that says it is something other than JSON: 415, although nobody reads it.
+fn has_foreign_body(request: &Request<Incoming>) -> bool {
+    content_length(request) > 0
+        && header_text(request, header::CONTENT_TYPE)
+            .is_some_and(|kind| !kind.contains("application/json") && !kind.contains("*/*"))
+}
+
+fn wants_text(request: &Request<Incoming>) -> bool {
+    header_text(request, header::ACCEPT).is_some_and(|accept| accept.contains("text/plain"))
+}
+
+fn header_text(request: &Request<Incoming>, name: header::HeaderName) -> Option<&str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const NO_TABLE: &str = "503: no table yet; no master's state was read since the start";
+const EMPTY_NAME: &str = "400: the name is empty once its wildcards are cut out";
+/// After an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
