@@ -26,11 +26,13 @@
 //! * **Outcome**: what `respond` decides of a packet: answer it or drop it.
 
 pub mod config;
+pub mod daemon;
 pub mod dns;
 pub mod http;
 pub mod limits;
 pub mod mesos;
 pub mod records;
+pub mod refresh;
 pub mod responses;
 pub mod serve;
 pub mod stats;
