@@ -35,5 +35,6 @@ pub mod records;
 pub mod refresh;
 pub mod responses;
 pub mod serve;
+pub mod simulate;
 pub mod stats;
 pub mod sys;
