@@ -25,6 +25,7 @@
 //! * **Snapshot**: generation, serial, table and cluster, swapped as one pointer.
 //! * **Outcome**: what `respond` decides of a packet: answer it or drop it.
 
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dns;

@@ -1,0 +1,441 @@
+//! The command line: arguments in, a `Command` out. Takes mesos-dns's flags in Go's spelling. It
+//! must never take an argument that it does not know.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::simulate::SimulateOptions;
+use crate::simulate::demo::DemoOptions;
+
+pub mod explain;
+pub mod log;
+
+/// Fits a screen of 24 lines of 80 columns.
+pub const HELP: &str = "\
+Rollcall answers DNS for the tasks of an Apache Mesos cluster, like mesos-dns.
+
+  rollcall [-config=FILE]         serve (config.json where no FILE is named)
+  rollcall check [-config=FILE]   show the effective configuration; exit 0 or 2
+  rollcall explain NAME           why NAME has its answers, or why it has none
+  rollcall demo                   a simulated cluster and Rollcall on loopback
+  rollcall simulate               the simulated Mesos master alone
+
+  -config=FILE        mesos-dns's config.json, unchanged
+  -v=1, -v=2          log more, on stderr; RUST_LOG is heeded too
+  -version, --help    print the version, or this
+
+  explain             --http ADDRESS:PORT of the running instance, where it is
+                      not that of the configuration
+  demo, simulate      --agents N  --tasks N  --churn CHANGES_PER_SECOND
+                      --seed S  and for demo --seconds N (then it ends)
+  simulate            --listen ADDRESS:PORT  --standby LEADER:PORT (redirects)
+
+Every key of the configuration has a variable, which wins over the file:
+ROLLCALL_MASTERS=10.0.0.1:5050 ROLLCALL_REFRESH_SECONDS=30 rollcall
+`check` shows every key and where its value came from; the README has the table.
+";
+
+/// What the program was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Serve { config: Option<PathBuf> },
+    Check { config: Option<PathBuf> },
+    Explain(ExplainOptions),
+    Demo(SimulateFlags),
+    Simulate(SimulateFlags),
+    Version,
+    Help,
+}
+
+/// Whom `explain` asks for what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainOptions {
+    pub name: String,
+    /// `ADDRESS:PORT`; `None` takes `HTTPListener` and `HttpPort` of the configuration.
+    pub http: Option<String>,
+    pub config: Option<PathBuf>,
+}
+
+/// The simulated cluster of `demo` and `simulate`; `None` leaves the choice to them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SimulateFlags {
+    pub agents: Option<usize>,
+    pub tasks: Option<usize>,
+    /// Changes of tasks a second.
+    pub churn_per_second: Option<f64>,
+    pub seed: Option<u64>,
+    pub listen: Option<SocketAddr>,
+    /// `HOST:PORT` of the leader to redirect to, as a master does that does not lead.
+    pub standby: Option<String>,
+    /// The demonstration ends by itself after this.
+    pub seconds: Option<u64>,
+}
+
+impl SimulateFlags {
+    /// What was not said is as `simulate` has it.
+    pub fn for_simulate(self) -> SimulateOptions {
+        let default = SimulateOptions::default();
+        SimulateOptions {
+            agents: self.agents.unwrap_or(default.agents),
+            tasks: self.tasks.unwrap_or(default.tasks),
+            churn_per_second: self.churn_per_second.unwrap_or(default.churn_per_second),
+            seed: self.seed.unwrap_or(default.seed),
+            listen: self.listen.unwrap_or(default.listen),
+            standby: self.standby,
+        }
+    }
+
+    /// What was not said is as `demo` has it.
+    pub fn for_demo(self) -> DemoOptions {
+        let default = DemoOptions::default();
+        DemoOptions {
+            agents: self.agents.unwrap_or(default.agents),
+            tasks: self.tasks.unwrap_or(default.tasks),
+            seed: self.seed.unwrap_or(default.seed),
+            churn_per_second: self.churn_per_second.unwrap_or(default.churn_per_second),
+            seconds: self.seconds,
+        }
+    }
+}
+
+/// A command and how much it logs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocation {
+    pub command: Command,
+    /// `-v`: 0 tells what operators want to know, 1 and 2 what developers do.
+    pub verbosity: u8,
+}
+
+/// Arguments that are not understood; names the one at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; see rollcall --help", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Reads the arguments, without the program's name.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Invocation, UsageError> {
+    let mut parser = Parser::from_args(fold_go_flags(arguments));
+    let mut found = Found::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') => found.help = true,
+            Arg::Short('v') => found.verbosity = verbosity(&mut parser)?,
+            Arg::Long(name) => {
+                let name = name.to_owned();
+                found.long(&name, &mut parser)?;
+            }
+            Arg::Short(letter) => return Err(UsageError(format!("unknown flag -{letter}"))),
+            Arg::Value(value) => found.words.push(text(value)?),
+        }
+    }
+    found.into_invocation()
+}
+
+/// Go's flags have one dash, or two: `-config=F` gets its second here, since lexopt would read it
+/// as `-c onfig=F`. `-v` alone has one letter.
+fn fold_go_flags(arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut flags_ended = false;
+    arguments.map(move |argument| {
+        flags_ended |= argument == "--";
+        let bytes = argument.as_encoded_bytes();
+        let one_dash = bytes.len() > 2 && bytes[0] == b'-' && bytes[1] != b'-';
+        let level = one_dash && bytes[1] == b'v' && matches!(bytes[2], b'=' | b'v' | b'0'..=b'9');
+        if flags_ended || !one_dash || level {
+            return argument;
+        }
+        let mut folded = OsString::from("-");
+        folded.push(&argument);
+        folded
+    })
+}
+
+/// `-v`, `-vv`, `-v1`, `-v=1` and `-v 1`.
+fn verbosity(parser: &mut Parser) -> Result<u8, UsageError> {
+    let is_level = |value: &OsStr| {
+        value
+            .to_str()
+            .is_some_and(|text| u8::from_str(text).is_ok())
+    };
+    let attached = parser.optional_value();
+    let value = match attached {
+        Some(value) => Some(value),
+        None => parser
+            .try_raw_args()
+            .and_then(|mut rest| rest.next_if(is_level)),
+    };
+    match value {
+        None => Ok(1),
+        Some(letters) if letters == "v" => Ok(2),
+        Some(level) => parsed("-v", level, "0, 1 or 2"),
+    }
+}
+
+fn text(value: OsString) -> Result<String, UsageError> {
+    value
+        .into_string()
+        .map_err(|value| UsageError(format!("{value:?} is not UTF-8")))
+}
+
+fn parsed<T: FromStr>(flag: &str, value: OsString, wanted: &str) -> Result<T, UsageError> {
+    let text = text(value)?;
+    let wrong = |_| UsageError(format!("{flag}: {text:?} is not {wanted}"));
+    text.parse().map_err(wrong)
+}
+
+/// Go's flags without a value may have one after `=`.
+fn switch(flag: &str, parser: &mut Parser) -> Result<bool, UsageError> {
+    let value = parser.optional_value();
+    value.map_or(Ok(true), |value| parsed(flag, value, "true or false"))
+}
+
+/// What was on the command line, before it is known whether it fits together.
+#[derive(Default)]
+struct Found {
+    config: Option<PathBuf>,
+    http: Option<String>,
+    simulate: SimulateFlags,
+    /// The first flag that only `demo` and `simulate` take.
+    simulate_flag: Option<String>,
+    verbosity: u8,
+    version: bool,
+    help: bool,
+    words: Vec<String>,
+}
+
+impl Found {
+    fn long(&mut self, name: &str, parser: &mut Parser) -> Result<(), UsageError> {
+        const COUNT: &str = "a whole number";
+        let flag = format!("--{name}");
+        match name {
+            "config" => self.config = Some(PathBuf::from(parser.value()?)),
+            "http" => self.http = Some(parser.value()?.string()?),
+            "version" => self.version = switch(&flag, parser)?,
+            "help" => self.help = switch(&flag, parser)?,
+            "v" => self.verbosity = verbosity(parser)?,
+            // Flags of mesos-dns's logging library: taken, since unit files carry them, and of no
+            // effect, since everything goes to stderr here.
+            "logtostderr" | "alsologtostderr" => _ = switch(&flag, parser)?,
+            "stderrthreshold" | "log_dir" | "log_backtrace_at" | "vmodule" => _ = parser.value()?,
+            "agents" => self.simulate.agents = Some(parsed(&flag, parser.value()?, COUNT)?),
+            "tasks" => self.simulate.tasks = Some(parsed(&flag, parser.value()?, COUNT)?),
+            "seed" => self.simulate.seed = Some(parsed(&flag, parser.value()?, COUNT)?),
+            "churn" => {
+                let churn: f64 = parsed(&flag, parser.value()?, "a number of changes a second")?;
+                if !churn.is_finite() || churn < 0.0 {
+                    return Err(UsageError(format!("{flag}: {churn} is below 0 or endless")));
+                }
+                self.simulate.churn_per_second = Some(churn);
+            }
+            "listen" => {
+                let address = parsed(&flag, parser.value()?, "ADDRESS:PORT, as in 127.0.0.1:5050")?;
+                self.simulate.listen = Some(address);
+            }
+            "standby" => self.simulate.standby = Some(parser.value()?.string()?),
+            "seconds" => self.simulate.seconds = Some(parsed(&flag, parser.value()?, COUNT)?),
+            _ => return Err(UsageError(format!("unknown flag {flag}"))),
+        }
+        if matches!(
+            name,
+            "agents" | "tasks" | "seed" | "churn" | "listen" | "standby" | "seconds"
+        ) {
+            self.simulate_flag.get_or_insert(flag);
+        }
+        Ok(())
+    }
+
+    fn into_invocation(self) -> Result<Invocation, UsageError> {
+        let verbosity = self.verbosity;
+        let command = self.into_command()?;
+        Ok(Invocation { command, verbosity })
+    }
+
+    fn into_command(self) -> Result<Command, UsageError> {
+        if self.help {
+            return Ok(Command::Help);
+        }
+        if self.version {
+            return Ok(Command::Version);
+        }
+        let mut words = self.words.into_iter();
+        let verb = words.next();
+        let subject = match verb.as_deref() {
+            Some("explain") => words.next(),
+            _ => None,
+        };
+        if let Some(word) = words.next() {
+            return Err(UsageError(format!("unexpected argument {word:?}")));
+        }
+        let simulates = matches!(verb.as_deref(), Some("demo" | "simulate"));
+        if let Some(flag) = self.simulate_flag.filter(|_| !simulates) {
+            return Err(UsageError(format!("{flag} belongs to demo and simulate")));
+        }
+        let only_simulate = self.simulate.listen.is_some() || self.simulate.standby.is_some();
+        if only_simulate && verb.as_deref() == Some("demo") {
+            return Err(UsageError(
+                "--listen and --standby belong to simulate".to_owned(),
+            ));
+        }
+        if self.http.is_some() && verb.as_deref() != Some("explain") {
+            return Err(UsageError("--http belongs to explain".to_owned()));
+        }
+        let config = self.config;
+        match verb.as_deref() {
+            None => Ok(Command::Serve { config }),
+            Some("check") => Ok(Command::Check { config }),
+            Some("demo") => Ok(Command::Demo(self.simulate)),
+            Some("simulate") => Ok(Command::Simulate(self.simulate)),
+            Some("explain") => {
+                let name = subject.ok_or_else(|| {
+                    UsageError("explain needs a NAME, as in web.marathon.mesos".to_owned())
+                })?;
+                let http = self.http;
+                Ok(Command::Explain(ExplainOptions { name, http, config }))
+            }
+            Some(other) => Err(UsageError(format!("unknown command {other:?}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(line: &str) -> Result<Invocation, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn config_is_taken_in_every_spelling_of_go() {
+        let config = Some(PathBuf::from("/x.json"));
+        for line in [
+            "-config=/x.json",
+            "-config /x.json",
+            "--config=/x.json",
+            "--config /x.json",
+        ] {
+            let expected = Command::Serve {
+                config: config.clone(),
+            };
+            assert_eq!(
+                parse_words(line).map(|found| found.command),
+                Ok(expected),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn verbosity_is_taken_in_every_spelling() {
+        for (line, level) in [
+            ("", 0),
+            ("-v", 1),
+            ("-v=1", 1),
+            ("-v=2", 2),
+            ("-v 1", 1),
+            ("-v 2", 2),
+            ("-v1", 1),
+            ("-vv", 2),
+            ("--v=2", 2),
+            ("-v=0", 0),
+            ("-v check", 1),
+            ("-v 2 check", 2),
+        ] {
+            assert_eq!(
+                parse_words(line).map(|found| found.verbosity),
+                Ok(level),
+                "{line}"
+            );
+        }
+        assert!(parse_words("-v=x").is_err());
+    }
+
+    #[test]
+    fn flags_of_the_old_logging_library_have_no_effect() {
+        let line = "-logtostderr -alsologtostderr=true -stderrthreshold=INFO -log_dir /tmp -vmodule=a=1 -config=c";
+        let config = Some(PathBuf::from("c"));
+        assert_eq!(
+            parse_words(line).map(|found| found.command),
+            Ok(Command::Serve { config })
+        );
+    }
+
+    #[test]
+    fn commands_take_their_own_flags() {
+        let found = parse_words(
+            "simulate --agents 5 --tasks=7 --churn 0.5 --seed 9 --listen 127.0.0.1:0 --standby m2:5050",
+        );
+        let expected = SimulateFlags {
+            agents: Some(5),
+            tasks: Some(7),
+            churn_per_second: Some(0.5),
+            seed: Some(9),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            standby: Some("m2:5050".to_owned()),
+            seconds: None,
+        };
+        assert_eq!(
+            found.map(|found| found.command),
+            Ok(Command::Simulate(expected))
+        );
+        let found = parse_words("explain --http 127.0.0.1:1 web.marathon.mesos -config=c");
+        let expected = ExplainOptions {
+            name: "web.marathon.mesos".to_owned(),
+            http: Some("127.0.0.1:1".to_owned()),
+            config: Some(PathBuf::from("c")),
+        };
+        assert_eq!(
+            found.map(|found| found.command),
+            Ok(Command::Explain(expected))
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, culprit) in [
+            ("-foo=1", "-foo"),
+            ("--bar", "--bar"),
+            ("-x", "-x"),
+            ("explode", "explode"),
+            ("check extra", "extra"),
+            ("explain", "NAME"),
+            ("--agents 3", "--agents"),
+            ("check --http 1.2.3.4:5", "--http"),
+            ("simulate --tasks many", "many"),
+            ("simulate --churn -1", "-1"),
+            ("-config", "config"),
+            ("-version=perhaps", "perhaps"),
+        ] {
+            let error = parse_words(line).expect_err(line).to_string();
+            assert!(error.contains(culprit), "{line}: {error}");
+            assert!(
+                error.ends_with("see rollcall --help") && !error.contains('\n'),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_fits_on_a_screen() {
+        assert!(HELP.lines().count() <= 24);
+        for line in HELP.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

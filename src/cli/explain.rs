@@ -1,0 +1,146 @@
+//! `rollcall explain`: a name in, the text of a running instance's HTTP API out. It must never
+//! wait for ever, nor leave open what to do where nobody answers.
+
+use std::error::Error;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ExplainOptions;
+use crate::config::{Config, ConfigError, Loaded};
+
+/// Why `explain` has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExplainError {
+    HttpOff,
+    Unreachable {
+        address: String,
+        reason: String,
+    },
+    Refused {
+        address: String,
+        status: u16,
+        body: String,
+    },
+}
+
+impl fmt::Display for ExplainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HttpOff => f.write_str(
+                "explain asks the HTTP API, which HttpOn switches off; set HttpOn to true, or name \
+                 an instance with --http ADDRESS:PORT",
+            ),
+            Self::Unreachable { address, reason } => write!(
+                f,
+                "no running instance answers at {address}: {reason}; start one, or name another \
+                 with --http ADDRESS:PORT"
+            ),
+            Self::Refused {
+                address,
+                status,
+                body,
+            } => {
+                write!(
+                    f,
+                    "{address} answered with status {status}: {}",
+                    body.trim_end()
+                )
+            }
+        }
+    }
+}
+
+impl Error for ExplainError {}
+
+/// The text for a name, from the instance that was named or else that of the configuration.
+pub fn run(
+    asked: &ExplainOptions,
+    load: impl FnOnce(Option<PathBuf>) -> Result<Loaded, ConfigError>,
+) -> Result<String, Box<dyn Error>> {
+    let address = match &asked.http {
+        Some(address) => address.clone(),
+        None => http_address(&load(asked.config.clone())?.config)?,
+    };
+    Ok(ask(&asked.name, &address)?)
+}
+
+/// The HTTP API of an instance with this configuration, as reached from its own host.
+fn http_address(config: &Config) -> Result<String, ExplainError> {
+    if !config.http_on {
+        return Err(ExplainError::HttpOff);
+    }
+    let address = match config.http_listener {
+        IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    Ok(SocketAddr::new(address, config.http_port).to_string())
+}
+
+/// Asks the instance at `address` about `name`, and gives its text.
+fn ask(name: &str, address: &str) -> Result<String, ExplainError> {
+    let unreachable = |error: ureq::Error| ExplainError::Unreachable {
+        address: address.to_owned(),
+        reason: error.to_string(),
+    };
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(EXPLAIN_TIMEOUT))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let url = format!("http://{address}/v1/explain/{}", percent_encoded(name));
+    let request = agent.get(url).header("Accept", "text/plain");
+    let mut response = request.call().map_err(unreachable)?;
+    let body = response.body_mut().read_to_string().map_err(unreachable)?;
+    match response.status().as_u16() {
+        200 => Ok(body),
+        status => Err(ExplainError::Refused {
+            address: address.to_owned(),
+            status,
+            body,
+        }),
+    }
+}
+
+/// Long enough for an instance that is loading 100,000 tasks.
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// RFC 3986, 2.3: unreserved characters stay as they are.
+fn percent_encoded(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for octet in name.bytes() {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(octet));
+            }
+            _ => encoded.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_for_the_path() {
+        assert_eq!(
+            percent_encoded("_web._tcp.a b/é"),
+            "_web._tcp.a%20b%2F%C3%A9"
+        );
+    }
+
+    #[test]
+    fn instance_is_asked_where_its_own_host_reaches_it() {
+        let mut config = Config::default();
+        assert_eq!(http_address(&config), Ok("127.0.0.1:8123".to_owned()));
+        config.http_listener = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        assert_eq!(http_address(&config), Ok("[::1]:8123".to_owned()));
+        config.http_on = false;
+        assert_eq!(http_address(&config), Err(ExplainError::HttpOff));
+    }
+}
