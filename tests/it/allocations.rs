@@ -1,0 +1,106 @@
+//! `respond` allocates nothing: counted by an allocator that counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rollcall::mesos::cluster::{AddressSource, Task};
+use rollcall::records::RecordSet;
+use rollcall::responses::Snapshot;
+use rollcall::responses::table::ResponseTable;
+use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::{Client, Outcome, Respond, Transport};
+
+use crate::worlds::{answering, task, world_of};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every method passes its arguments on to the system's allocator as they are.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps `alloc`'s contract, which is the same for System.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from System.alloc above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn answering_allocates_nothing() {
+    let tasks = (0..300_u16).map(|n| Task {
+        addresses: [(
+            AddressSource::NetInfo,
+            [10, 1, (n >> 8) as u8, n as u8].into(),
+        )]
+        .into(),
+        port_ranges: [(31000, 31001)].into(),
+        ..task(&format!("web.{n}"), "web")
+    });
+    let world = world_of(tasks.collect());
+    let records = RecordSet::build(&world);
+    let snapshot = Snapshot {
+        generation: 1,
+        serial: 1,
+        published_at: SystemTime::UNIX_EPOCH,
+        table: ResponseTable::build(&records, &answering(), 1, 1),
+        world: Arc::new(world),
+    };
+    let settings = Settings {
+        domain: answering().domain,
+        recurse_on: true,
+        set_truncate_bit: true,
+        reverse_dns_on: true,
+        subnet_first: None,
+        chaos: None,
+    };
+    let mut responder = Responder::new(&settings, 1);
+    let mut response = vec![0; 65_535];
+    let names = [
+        "web.marathon.mesos",
+        "_web._tcp.marathon.mesos",
+        "mesos",
+        "no.mesos",
+        "x.example",
+        "a.*.mesos",
+    ];
+    let queries: Vec<Vec<u8>> = names
+        .iter()
+        .flat_map(|name| [1_u16, 28, 33, 255, 6, 2, 12].map(|rtype| (name, rtype)))
+        .map(|(name, rtype)| {
+            let mut query = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            query.extend(rollcall::dns::name::wire_from_text(name).expect(name));
+            query.extend(rtype.to_be_bytes());
+            query.extend([0, 1]);
+            query
+        })
+        .collect();
+    let before = ALLOCATIONS.with(Cell::get);
+    for query in &queries {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let outcome = responder.respond(
+                Some(&snapshot),
+                query,
+                Client {
+                    transport,
+                    address: [127, 0, 0, 1].into(),
+                },
+                &mut response,
+            );
+            assert!(matches!(outcome, Outcome::Answer(_)));
+        }
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);
+}

@@ -1,0 +1,14 @@
+//! The program and its parts from outside, a file for each feature.
+
+mod allocations;
+mod answers;
+mod cli;
+mod config;
+mod http;
+mod publishing;
+mod refreshing;
+mod respond;
+mod support;
+mod table;
+mod transport;
+mod worlds;

@@ -1,0 +1,150 @@
+//! The real program: started with a configuration in a directory of its own and on free ports, waited
+//! for with a deadline, ended with the value. What it logged is shown when a test fails.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::ResponseCode;
+use serde_json::{Value, json};
+
+use super::client::{Client, SOA};
+use super::{DEADLINE, wait_until};
+
+pub struct Rollcall {
+    child: Child,
+    directory: PathBuf,
+    dns: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Rollcall {
+    /// Starts with these masters and waits until the domain is answered.
+    pub fn serving(masters: &[SocketAddr], settings: Value) -> Self {
+        let rollcall = Self::listening(masters, settings);
+        let client = rollcall.client();
+        wait_until("first table", || {
+            client.rcode("mesos", SOA) == ResponseCode::NoError
+        });
+        rollcall
+    }
+
+    /// Starts and waits until something answers, be it SERVFAIL.
+    pub fn listening(masters: &[SocketAddr], settings: Value) -> Self {
+        // Another test may take a port between the look and the bind: then it exits, and we look again.
+        for _ in 0..5 {
+            let mut rollcall = Self::launch(masters, &settings);
+            if rollcall.answers() {
+                return rollcall;
+            }
+        }
+        panic!("rollcall does not start");
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.dns)
+    }
+
+    /// Lines of the log so far that hold a text.
+    pub fn log_lines(&self, text: &str) -> usize {
+        let log = fs::read_to_string(self.directory.join("log")).expect("the log");
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// One GET of the HTTP interface: status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.http).expect("the HTTP interface listens");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a timeout above zero");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            .expect("the request is sent");
+        let mut text = String::new();
+        stream
+            .read_to_string(&mut text)
+            .expect("a response in UTF-8");
+        let status = text
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status");
+        let (_, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        (status, body.to_owned())
+    }
+
+    fn launch(masters: &[SocketAddr], settings: &Value) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("it-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory below target");
+        let (dns, http) = (free_address(), free_address());
+        let mut config = json!({
+            "Masters": masters.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "Port": dns.port(), "HttpPort": http.port(),
+            "Listener": "127.0.0.1", "HTTPListener": "127.0.0.1", "RefreshSeconds": 1,
+        });
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        let path = directory.join("config.json");
+        fs::write(&path, config.to_string()).expect("the configuration is written");
+        let log = File::create(directory.join("log")).expect("a log");
+        let child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .arg(format!("-config={}", path.display()))
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("rollcall starts");
+        Self {
+            child,
+            directory,
+            dns,
+            http,
+        }
+    }
+
+    fn answers(&mut self) -> bool {
+        let end = Instant::now() + DEADLINE;
+        let query = super::client::query("mesos", SOA);
+        while Instant::now() < end {
+            if self.child.try_wait().expect("a child of ours").is_some() {
+                return false;
+            }
+            // A port that nobody listens on refuses at once; then there is no answer to wait for.
+            if TcpStream::connect(self.dns).is_ok() && self.client().try_udp(&query).is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+impl Drop for Rollcall {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
+            eprintln!("--- what rollcall logged:\n{log}");
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port that is free for UDP and for TCP, below those that the kernel gives to clients.
+fn free_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(12_000..32_000)));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

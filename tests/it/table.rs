@@ -1,0 +1,112 @@
+//! The table: what it holds is what the records say, and an updated one answers like one built anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use proptest::prelude::*;
+use rollcall::records::{RecordSet, World};
+use rollcall::responses::Snapshot;
+use rollcall::responses::table::ResponseTable;
+use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::{Client, Outcome, Respond, Transport};
+
+use crate::worlds::{answering, any_world};
+
+/// Every entry's octets by its name: equal tables answer byte for byte alike.
+fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    table
+        .entries()
+        .map(|entry| (entry.name().to_vec(), entry.bytes().to_vec()))
+        .collect()
+}
+
+fn settings() -> Settings {
+    Settings {
+        domain: answering().domain,
+        recurse_on: true,
+        set_truncate_bit: true,
+        reverse_dns_on: true,
+        subnet_first: None,
+        chaos: None,
+    }
+}
+
+fn snapshot(table: ResponseTable, world: &World) -> Snapshot {
+    Snapshot {
+        generation: 1,
+        serial: 7,
+        published_at: SystemTime::UNIX_EPOCH,
+        table,
+        world: Arc::new(world.clone()),
+    }
+}
+
+/// The answer to a question, with the same random choices for the same seed.
+fn ask(snapshot: &Snapshot, name: &[u8], rtype: u16, seed: u64) -> Vec<u8> {
+    let mut query = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query.extend(name);
+    query.extend(rtype.to_be_bytes());
+    query.extend([0, 1]);
+    let mut response = vec![0; 65_535];
+    let mut responder = Responder::new(&settings(), seed);
+    match responder.respond(
+        Some(snapshot),
+        &query,
+        Client {
+            transport: Transport::Tcp,
+            address: [127, 0, 0, 1].into(),
+        },
+        &mut response,
+    ) {
+        Outcome::Answer(length) => response[..length].to_vec(),
+        Outcome::Drop => Vec::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn updated_table_equals_the_one_built_anew(
+        worlds in prop::collection::vec(any_world(), 2..6), seed: u64,
+    ) {
+        let mut records = RecordSet::build(&worlds[0]);
+        let mut table = ResponseTable::build(&records, &answering(), 1, seed);
+        for pair in worlds.windows(2) {
+            let touched = records.update(&pair[0], &pair[1]);
+            table = table.updated(&records, &touched, &answering(), 2);
+            let fresh = RecordSet::build(&pair[1]);
+            let anew = ResponseTable::build(&fresh, &answering(), 2, seed);
+            prop_assert_eq!(table.name_count(), anew.name_count());
+            prop_assert_eq!(contents(&table), contents(&anew));
+            let (updated, built) = (snapshot(table.clone(), &pair[1]), snapshot(anew, &pair[1]));
+            for entry in updated.table.entries() {
+                for rtype in [1, 28, 33, 12, 255, 16] {
+                    let ours = ask(&updated, entry.name(), rtype, seed);
+                    prop_assert_eq!(&ours, &ask(&built, entry.name(), rtype, seed));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_and_no_other(world in any_world(), seed: u64) {
+        let records = RecordSet::build(&world);
+        let table = ResponseTable::build(&records, &answering(), 1, seed);
+        let mut wire = Vec::new();
+        let mut count = 0;
+        for name in records.names() {
+            wire.clear();
+            records.append_wire(name, &mut wire);
+            let entry = table.find(&wire);
+            prop_assert!(entry.is_some_and(|entry| entry.name() == wire));
+            count += 1;
+            wire.insert(0, 1);
+            wire.insert(1, b'!');
+            prop_assert!(table.find(&wire).is_none());
+        }
+        prop_assert_eq!(count, table.name_count());
+        prop_assert_eq!(count, table.entries().count());
+    }
+}

@@ -1,0 +1,194 @@
+//! Small Worlds for tests, and a strategy that makes them collide: few names, few agents, few
+//! addresses, so that names are shared, come and go, and point to each other.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rollcall::mesos::cluster::{
+    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, Task, Tasks,
+};
+use rollcall::mesos::hosts::Hosts;
+use rollcall::records::{Naming, World};
+use rollcall::responses::zone::Answering;
+
+pub fn naming() -> Naming {
+    Naming {
+        domain: "mesos".into(),
+        rfc952: false,
+        ip_sources: [
+            AddressSource::NetInfo,
+            AddressSource::Mesos,
+            AddressSource::Host,
+        ]
+        .into(),
+        masters: [endpoint("127.0.0.1", 5050), endpoint("127.0.0.2", 5050)].into(),
+        soa_mname: "ns1.mesos.".into(),
+        listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
+    }
+}
+
+pub fn answering() -> Answering {
+    let wire = |text| {
+        rollcall::dns::name::wire_from_text(text)
+            .expect(text)
+            .into_boxed_slice()
+    };
+    Answering {
+        domain: wire("mesos"),
+        ttl_seconds: 60,
+        srv_weight: 1,
+        soa_mname: wire("ns1.mesos."),
+        soa_rname: wire("root.ns1.mesos."),
+        soa_refresh_seconds: 60,
+        soa_retry_seconds: 600,
+        soa_expire_seconds: 86400,
+        soa_minimum_seconds: 60,
+    }
+}
+
+pub fn endpoint(host: &str, port: u16) -> Endpoint {
+    Endpoint {
+        host: host.into(),
+        port: Some(port),
+    }
+}
+
+pub fn agent(index: u8) -> Agent {
+    Agent {
+        id: format!("20c0-S{index}").into(),
+        hostname: format!("agent-{index}.example.com").into(),
+        pid: Some(endpoint(&format!("10.0.0.{}", index + 1), 5051)),
+    }
+}
+
+pub fn framework(id: &str, name: &str) -> Framework {
+    Framework {
+        id: id.into(),
+        name: name.into(),
+        pid: Some(endpoint("10.9.0.1", 9000)),
+        hostname: "fw.example.com".into(),
+    }
+}
+
+/// A task of framework `f0` on agent 0 that uses the agent's address, without ports.
+pub fn task(id: &str, name: &str) -> Task {
+    Task {
+        framework_id: "f0".into(),
+        id: id.into(),
+        name: name.into(),
+        agent_id: "20c0-S0".into(),
+        ordinal: 0,
+        addresses: Box::new([]),
+        port_ranges: Box::new([]),
+        discovery: None,
+        faults: None,
+    }
+}
+
+pub fn world(frameworks: Vec<Framework>, agents: Vec<Agent>, tasks: Vec<Task>) -> World {
+    World {
+        cluster: Cluster {
+            leader: Some(endpoint("127.0.0.1", 5050)),
+            frameworks: frameworks.into_iter().map(Arc::new).collect(),
+            agents: agents.into_iter().map(Arc::new).collect(),
+            tasks: Tasks::from_unsorted(tasks.into_iter().map(Arc::new).collect()),
+            ..Cluster::default()
+        },
+        hosts: Hosts::default(),
+        naming: Arc::new(naming()),
+    }
+}
+
+/// One framework `marathon`, three agents, the tasks given.
+pub fn world_of(tasks: Vec<Task>) -> World {
+    world(
+        vec![framework("f0", "marathon")],
+        (0..3).map(agent).collect(),
+        tasks,
+    )
+}
+
+fn any_address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        (0..6_u8).prop_map(|n| IpAddr::from([172, 16, 0, n])),
+        (0..3_u16).prop_map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n])),
+    ]
+}
+
+fn any_discovery() -> impl Strategy<Value = Option<Box<Discovery>>> {
+    let port = (31000..31003_u16, "(http|admin|)", "(tcp|udp|TCP|udp,tcp|)").prop_map(
+        |(number, name, protocol)| DiscoveryPort {
+            number,
+            name: name.into(),
+            protocol: protocol.into(),
+        },
+    );
+    let discovery =
+        ("(web|db.prod|Web|a_b|x)", prop::collection::vec(port, 0..3)).prop_map(|(name, ports)| {
+            Box::new(Discovery {
+                name: name.into(),
+                ports: ports.into(),
+            })
+        });
+    prop::option::of(discovery)
+}
+
+pub fn any_task() -> impl Strategy<Value = Task> {
+    let source = prop_oneof![Just(AddressSource::NetInfo), Just(AddressSource::Mesos)];
+    (
+        (
+            "f[01]",
+            "t[0-5]",
+            "(web|db|_|slave|leader|a\\.b|W)",
+            "20c0-S[0-3]",
+        ),
+        prop::collection::vec((source, any_address()), 0..4),
+        prop::collection::vec((31000..31004_u16, 0..3_u16), 0..2),
+        any_discovery(),
+        0..1000_u32,
+    )
+        .prop_map(
+            |((framework_id, id, name, agent_id), addresses, ports, discovery, ordinal)| Task {
+                framework_id: framework_id.into(),
+                id: id.into(),
+                name: name.into(),
+                agent_id: agent_id.into(),
+                ordinal,
+                addresses: addresses.into(),
+                port_ranges: ports
+                    .into_iter()
+                    .map(|(first, more)| (first, first + more))
+                    .collect(),
+                discovery,
+                faults: None,
+            },
+        )
+}
+
+pub fn any_world() -> impl Strategy<Value = World> {
+    let frameworks = (
+        "(marathon|slave|chronos)",
+        "(marathon|kafka\\.x)",
+        any::<bool>(),
+    );
+    (
+        frameworks,
+        prop::collection::vec(any_task(), 0..14),
+        prop::collection::vec((0..4_u8, 0..4_u8), 1..4),
+    )
+        .prop_map(|((first, second, two), tasks, agents)| {
+            let mut frameworks = vec![framework("f0", &first)];
+            if two {
+                frameworks.push(framework("f1", &second));
+            }
+            let agents = agents
+                .into_iter()
+                .map(|(index, address)| Agent {
+                    pid: Some(endpoint(&format!("10.0.0.{address}"), 5051)),
+                    ..agent(index)
+                })
+                .collect();
+            world(frameworks, agents, tasks)
+        })
+}
