@@ -408,7 +408,7 @@ fn valid_length(text: &[u8]) -> usize {
     std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
-/// The number of `\uXXXX` at the beginning.
+/// The number of `\u0041` at the beginning.
 fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
