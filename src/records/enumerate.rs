@@ -104,11 +104,7 @@ impl<V: Visitor> Sink for Lister<'_, V> {
 
     fn name(&mut self, left: &[u8], suffix: &Suffix) -> Span {
         let start = self.names.len();
-        self.names.extend(left.iter().copied().map(char::from));
-        if !left.is_empty() {
-            self.names.push('.');
-        }
-        self.names.push_str(&suffix.text);
+        suffix.append_text(left, &mut self.names);
         Span {
             start,
             end: self.names.len(),

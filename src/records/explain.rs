@@ -319,11 +319,7 @@ impl Sink for Watcher<'_> {
 
     fn name(&mut self, left: &[u8], suffix: &Suffix) -> Span {
         let start = self.names.len();
-        self.names.extend(left.iter().copied().map(char::from));
-        if !left.is_empty() {
-            self.names.push('.');
-        }
-        self.names.push_str(&suffix.text);
+        suffix.append_text(left, &mut self.names);
         self.note_name(start)
     }
 

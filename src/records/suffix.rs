@@ -27,6 +27,15 @@ enum Guard {
 }
 
 impl Suffix {
+    /// Appends the text of the name of these labels, none for the suffix itself.
+    pub(super) fn append_text(&self, left: &[u8], text: &mut String) {
+        text.extend(left.iter().copied().map(char::from));
+        if !left.is_empty() {
+            text.push('.');
+        }
+        text.push_str(&self.text);
+    }
+
     /// The domain itself: names of masters, agents and the listener.
     pub(super) fn domain(domain: &str, index: usize) -> Self {
         let text = format!("{domain}.");

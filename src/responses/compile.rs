@@ -10,7 +10,9 @@ use super::layout::{
     self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SHARD_HEAD_BYTES, SLOT_BYTES,
     SRV_BYTES, TAIL_FOLLOWS,
 };
-use super::table::{GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard};
+use super::table::{
+    GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard, find,
+};
 use super::zone::{Answering, Zone};
 use crate::dns::rtype;
 use crate::limits::{
@@ -81,9 +83,8 @@ impl ResponseTable {
                 let Some(shard) = shards.get_mut(index.shard_in_group(of_shard[0].1)) else {
                     continue;
                 };
-                let before = layout::entries(shard).count();
-                let draft = encoder.replaced(records, shard, of_shard);
-                name_count = name_count + draft.name_count - before;
+                let (draft, old_count) = encoder.replaced(records, shard, of_shard);
+                name_count = name_count + draft.name_count - old_count;
                 *shard = draft.finish(&index);
             }
             *group = shards.into();
@@ -97,7 +98,7 @@ impl ResponseTable {
         wanted > self.index.group_bits + 1 || wanted + 2 < self.index.group_bits
     }
 
-    /// The same answers with another serial.
+    /// The table of these shards, with the apex's records for this serial.
     fn finish(
         index: Index,
         groups: Arc<[Group]>,
@@ -105,30 +106,25 @@ impl ResponseTable {
         answering: &Answering,
         serial: u32,
     ) -> Self {
-        let zone = Arc::new(Zone::new(answering, serial, &[]));
-        let mut table = Self {
+        let mut mname = answering.soa_mname.to_vec();
+        mname.make_ascii_lowercase();
+        let ns_addresses: Vec<IpAddr> = find(&index, &groups, &mname)
+            .iter()
+            .flat_map(|entry| [rtype::A, rtype::AAAA].map(|rtype| entry.records(rtype)))
+            .flatten()
+            .filter_map(|data| match data {
+                RecordData::Address(address) => Some(address),
+                _ => None,
+            })
+            .take(TARGET_ADDRESSES_MAX)
+            .collect();
+        let zone = Arc::new(Zone::new(answering, serial, &ns_addresses));
+        Self {
             index,
             groups,
             zone,
             name_count,
-        };
-        let mut mname = answering.soa_mname.to_vec();
-        mname.make_ascii_lowercase();
-        let addresses: Vec<IpAddr> = table.find(&mname).map_or_else(Vec::new, |entry| {
-            [rtype::A, rtype::AAAA]
-                .into_iter()
-                .flat_map(|rtype| entry.records(rtype).collect::<Vec<_>>())
-                .filter_map(|data| match data {
-                    RecordData::Address(address) => Some(address),
-                    _ => None,
-                })
-                .take(TARGET_ADDRESSES_MAX)
-                .collect()
-        });
-        if !addresses.is_empty() {
-            table.zone = Arc::new(Zone::new(answering, serial, &addresses));
         }
-        table
     }
 }
 
@@ -207,8 +203,14 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// The shard with the named entries taken out and written anew where they exist.
-    fn replaced(&mut self, records: &RecordSet, old: &Shard, names: &[(NameId, u64)]) -> Draft {
+    /// The shard with the named entries taken out and written anew where they exist, and how many
+    /// entries it had before.
+    fn replaced(
+        &mut self,
+        records: &RecordSet,
+        old: &Shard,
+        names: &[(NameId, u64)],
+    ) -> (Draft, usize) {
         let mut replaced = Vec::with_capacity(names.len());
         for &(name, _) in names {
             let mut wire = Vec::new();
@@ -228,7 +230,7 @@ impl Encoder {
                 self.entry(records, name, wire, &mut draft);
             }
         }
-        draft
+        (draft, old_count)
     }
 
     /// Appends the entry of one name.

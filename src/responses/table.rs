@@ -66,12 +66,7 @@ impl ResponseTable {
     /// without records is an empty non-terminal.
     #[inline]
     pub fn find(&self, wire_name: &[u8]) -> Option<Entry<'_>> {
-        let hash = self.index.hash(wire_name);
-        let shard = self
-            .groups
-            .get(self.index.group(hash))?
-            .get(self.index.shard_in_group(hash))?;
-        layout::find(shard, wire_name, self.index.slot(hash), Index::tag(hash))
+        find(&self.index, &self.groups, wire_name)
     }
 
     /// Every entry, shard by shard.
@@ -100,6 +95,15 @@ impl ResponseTable {
     pub fn zone(&self) -> &Zone {
         &self.zone
     }
+}
+
+/// The entry of a name in shards that an index leads to.
+#[inline]
+pub(super) fn find<'a>(index: &Index, groups: &'a [Group], wire_name: &[u8]) -> Option<Entry<'a>> {
+    let hash = index.hash(wire_name);
+    let group = groups.get(index.group(hash))?;
+    let shard = group.get(index.shard_in_group(hash))?;
+    layout::find(shard, wire_name, index.slot(hash), Index::tag(hash))
 }
 
 impl Index {

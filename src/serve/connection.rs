@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 
 use super::worker::Answering;
 use super::{Client, Respond, Transport};
+use crate::dns::message::HEADER_BYTES;
 use crate::limits::{
     TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX, TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
 };
@@ -48,8 +49,6 @@ enum Frame {
     Bad,
 }
 
-/// Octets of a DNS header (RFC 1035, 4.1.1).
-const HEADER_BYTES: usize = 12;
 const LENGTH_BYTES: usize = 2;
 
 impl Connection {

@@ -12,7 +12,7 @@ use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{answering, task, world_of};
+use crate::worlds::{answering, settings, task, world_of};
 
 struct Counting;
 
@@ -59,12 +59,8 @@ fn answering_allocates_nothing() {
         world: Arc::new(world),
     };
     let settings = Settings {
-        domain: answering().domain,
-        recurse_on: true,
-        set_truncate_bit: true,
         reverse_dns_on: true,
-        subnet_first: None,
-        chaos: None,
+        ..settings()
     };
     let mut responder = Responder::new(&settings, 1);
     let mut response = vec![0; 65_535];

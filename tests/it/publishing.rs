@@ -12,10 +12,10 @@ use rollcall::records::{RecordSet, World};
 use rollcall::responses::Snapshot;
 use rollcall::responses::publish::{Published, Publisher};
 use rollcall::responses::table::ResponseTable;
-use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::respond::Responder;
 use rollcall::serve::{ServeOptions, Server};
 
-use crate::worlds::{answering, task, world_of};
+use crate::worlds::{answering, settings, task, world_of};
 
 fn snapshot(world: &World, generation: u64) -> Snapshot {
     let records = RecordSet::build(world);
@@ -62,19 +62,11 @@ fn no_answer_mixes_two_tables() {
     let published = Published::default();
     let mut publisher = Publisher::new(Arc::clone(&published));
     publisher.publish(snapshot(&world_in(1), 1));
-    let settings = Settings {
-        domain: answering().domain,
-        recurse_on: true,
-        set_truncate_bit: true,
-        reverse_dns_on: false,
-        subnet_first: None,
-        chaos: None,
-    };
     let options = ServeOptions {
         workers: 2,
         ..ServeOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)))
     };
-    let responder = move |seed| Responder::new(&settings, seed);
+    let responder = |seed| Responder::new(&settings(), seed);
     let server = Server::start(&options, &published, responder).expect("a free port");
     let address = server.local_address();
     let over = Arc::new(AtomicBool::new(false));

@@ -15,7 +15,7 @@ use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Chaos, Responder, Settings, SubnetFirst};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{answering, any_world, task, world_of};
+use crate::worlds::{answering, any_world, settings, task, world_of};
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -25,17 +25,6 @@ const AAAA: u16 = 28;
 const SRV: u16 = 33;
 const ANY: u16 = 255;
 const IN: u16 = 1;
-
-fn settings() -> Settings {
-    Settings {
-        domain: answering().domain,
-        recurse_on: true,
-        set_truncate_bit: true,
-        reverse_dns_on: false,
-        subnet_first: None,
-        chaos: None,
-    }
-}
 
 fn snapshot_of(world: &World) -> Snapshot {
     let records = RecordSet::build(world);

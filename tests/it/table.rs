@@ -11,7 +11,7 @@ use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{answering, any_world};
+use crate::worlds::{self, answering, any_world};
 
 /// Every entry's octets by its name: equal tables answer byte for byte alike.
 fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -23,12 +23,8 @@ fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 fn settings() -> Settings {
     Settings {
-        domain: answering().domain,
-        recurse_on: true,
-        set_truncate_bit: true,
         reverse_dns_on: true,
-        subnet_first: None,
-        chaos: None,
+        ..worlds::settings()
     }
 }
 

@@ -11,6 +11,7 @@ use rollcall::mesos::cluster::{
 use rollcall::mesos::hosts::Hosts;
 use rollcall::records::{Naming, World};
 use rollcall::responses::zone::Answering;
+use rollcall::serve::respond::Settings;
 
 pub fn naming() -> Naming {
     Naming {
@@ -44,6 +45,18 @@ pub fn answering() -> Answering {
         soa_retry_seconds: 600,
         soa_expire_seconds: 86400,
         soa_minimum_seconds: 60,
+    }
+}
+
+/// As the configuration's defaults have it.
+pub fn settings() -> Settings {
+    Settings {
+        domain: answering().domain,
+        recurse_on: true,
+        set_truncate_bit: true,
+        reverse_dns_on: false,
+        subnet_first: None,
+        chaos: None,
     }
 }
 
