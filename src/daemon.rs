@@ -14,8 +14,10 @@ use tracing::info;
 use crate::config::{Config, IpSource};
 use crate::dns::name::wire_from_text;
 use crate::mesos::cluster::{AddressSource, Endpoint};
-use crate::mesos::fetch::{ClientSettings, FetchError, MasterClient};
+use crate::mesos::error::MasterError;
+use crate::mesos::fetch::MasterClient;
 use crate::mesos::hosts::HostResolver;
+use crate::mesos::http::ClientSettings;
 use crate::records::Naming;
 use crate::refresh::{Parts, Refresher};
 use crate::responses::publish::{Published, Publisher};
@@ -37,7 +39,7 @@ pub struct Daemon {
 pub enum DaemonError {
     Serve(ServeError),
     Http(http::HttpError),
-    Master(FetchError),
+    Master(MasterError),
     /// A name of the configuration cannot be encoded; `Config::load` refuses it before.
     Name(&'static str),
     Thread(std::io::Error),

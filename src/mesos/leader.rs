@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cluster::Endpoint;
-use super::fetch::FetchError;
+use super::error::MasterError;
 use super::state::StateRead;
 use super::values::read_address;
 use crate::limits::LEADER_HOPS_MAX;
@@ -19,7 +19,7 @@ pub struct Answer {
 
 /// Asks one master. Redirects that it follows are taken from the hops that are left.
 pub trait Ask {
-    fn ask(&mut self, master: &Endpoint, hops: &mut Hops) -> Result<Answer, FetchError>;
+    fn ask(&mut self, master: &Endpoint, hops: &mut Hops) -> Result<Answer, MasterError>;
 
     /// The addresses of a host name, for comparing.
     fn addresses(&mut self, host: &str) -> Option<Arc<[IpAddr]>>;
@@ -39,10 +39,10 @@ impl Hops {
     }
 
     /// Notes that `to` is asked next; an error where that has gone on for too long.
-    pub fn add(&mut self, to: &Endpoint) -> Result<(), FetchError> {
+    pub fn add(&mut self, to: &Endpoint) -> Result<(), MasterError> {
         self.way.push(to.to_string());
         if self.way.len() > LEADER_HOPS_MAX + 1 {
-            return Err(FetchError::Circle {
+            return Err(MasterError::Circle {
                 way: self.way.join(" -> "),
             });
         }
@@ -54,7 +54,7 @@ impl Hops {
 pub fn find_leader_state<A: Ask>(
     asker: &mut A,
     candidates: &[Endpoint],
-) -> Result<Answer, FetchError> {
+) -> Result<Answer, MasterError> {
     let mut errors = Vec::new();
     for candidate in candidates {
         match follow(asker, candidate) {
@@ -64,12 +64,12 @@ pub fn find_leader_state<A: Ask>(
     }
     match errors.len() {
         1 => Err(errors.remove(0)),
-        _ => Err(FetchError::NoMaster { errors }),
+        _ => Err(MasterError::NoMaster { errors }),
     }
 }
 
 /// From a master to the leader that its state names, at the leader's own address and port.
-fn follow<A: Ask>(asker: &mut A, first: &Endpoint) -> Result<Answer, FetchError> {
+fn follow<A: Ask>(asker: &mut A, first: &Endpoint) -> Result<Answer, MasterError> {
     let mut hops = Hops::new(first);
     let mut master = first.clone();
     loop {
@@ -129,10 +129,10 @@ mod tests {
     }
 
     impl Ask for Masters {
-        fn ask(&mut self, master: &Endpoint, _: &mut Hops) -> Result<Answer, FetchError> {
+        fn ask(&mut self, master: &Endpoint, _: &mut Hops) -> Result<Answer, MasterError> {
             self.asked.push(master.to_string());
             let leader = self.leaders.get(&master.to_string());
-            let leader = leader.ok_or(FetchError::NoMaster { errors: Vec::new() })?;
+            let leader = leader.ok_or(MasterError::NoMaster { errors: Vec::new() })?;
             Ok(Answer {
                 state: StateRead {
                     cluster: Cluster {

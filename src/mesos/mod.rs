@@ -2,10 +2,13 @@
 //! need. Runs on the refresh thread only; it must never lose one good task for the sake of a bad one.
 
 pub mod cluster;
+mod credentials;
 pub mod cut;
+pub mod error;
 pub mod fetch;
 mod fields;
 pub mod hosts;
+pub mod http;
 mod intern;
 pub mod leader;
 mod skips;

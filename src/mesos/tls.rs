@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use super::fetch::{ClientSettings, FetchError};
+use super::error::MasterError;
+use super::http::ClientSettings;
 
 /// Bundles of the systems that we know, as Debian and Red Hat have them.
 const SYSTEM_ROOTS: [&str; 2] = [
@@ -15,7 +16,7 @@ const SYSTEM_ROOTS: [&str; 2] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
 ];
 
-pub fn tls_config(settings: &ClientSettings) -> Result<TlsConfig, FetchError> {
+pub fn tls_config(settings: &ClientSettings) -> Result<TlsConfig, MasterError> {
     let provider = CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
@@ -35,13 +36,13 @@ pub fn tls_config(settings: &ClientSettings) -> Result<TlsConfig, FetchError> {
         .ca_cert_file
         .clone()
         .or_else(system)
-        .ok_or(FetchError::NoRoots)?;
+        .ok_or(MasterError::NoRoots)?;
     let roots = read_certificates(&roots_file)?;
     let client_cert = match (&settings.cert_file, &settings.key_file) {
         (Some(cert_file), Some(key_file)) => {
             let chain = read_certificates(cert_file)?;
             let (_, key) = read_pem(key_file)?;
-            let key = key.ok_or_else(|| FetchError::File {
+            let key = key.ok_or_else(|| MasterError::File {
                 path: key_file.clone(),
                 why: "it holds no private key in PEM".to_owned(),
             })?;
@@ -55,11 +56,11 @@ pub fn tls_config(settings: &ClientSettings) -> Result<TlsConfig, FetchError> {
         .build())
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, MasterError> {
     let (certificates, _) = read_pem(path)?;
     match certificates.is_empty() {
         false => Ok(certificates),
-        true => Err(FetchError::File {
+        true => Err(MasterError::File {
             path: path.to_owned(),
             why: "it holds no certificate in PEM".to_owned(),
         }),
@@ -69,8 +70,8 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, FetchErro
 type Pem = (Vec<Certificate<'static>>, Option<PrivateKey<'static>>);
 
 /// The certificates of a file, and its first key.
-fn read_pem(path: &Path) -> Result<Pem, FetchError> {
-    let file_error = |why: String| FetchError::File {
+fn read_pem(path: &Path) -> Result<Pem, MasterError> {
+    let file_error = |why: String| MasterError::File {
         path: path.to_owned(),
         why,
     };

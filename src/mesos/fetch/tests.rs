@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use super::*;
+use crate::config::Authentication;
 use crate::limits::LEADER_HOPS_MAX;
 
 /// A server of one thread: gives what `answer` says of the path, and notes what was asked.
@@ -184,7 +186,7 @@ fn iam_and_missing_files_are_refused_with_the_cure() {
     };
     assert!(matches!(
         MasterClient::new(iam),
-        Err(FetchError::IamMissing)
+        Err(MasterError::IamMissing)
     ));
     let mut https = settings(&[]);
     https.https = true;
@@ -349,17 +351,4 @@ fn every_master_that_failed_is_named() {
         "{error}"
     );
     assert!(fetch(&[]).unwrap_err().contains("Masters"));
-}
-
-#[test]
-fn base64_is_that_of_the_standard() {
-    for (octets, wanted) in [
-        ("", ""),
-        ("f", "Zg=="),
-        ("fo", "Zm8="),
-        ("foo", "Zm9v"),
-        ("dns:s3cret", "ZG5zOnMzY3JldA=="),
-    ] {
-        assert_eq!(base64(octets.as_bytes()), wanted);
-    }
 }

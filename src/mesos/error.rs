@@ -1,0 +1,68 @@
+//! Why a master's answer is not there or not taken. In: what went wrong. Out: a sentence that names
+//! the culprit and the cure. A secret must never stand in it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::state::StateError;
+
+#[derive(Debug)]
+pub enum MasterError {
+    File { path: PathBuf, why: String },
+    NoRoots,
+    IamMissing,
+    Request { url: String, why: String },
+    Tls { url: String, why: String },
+    Status { url: String, status: u16 },
+    Redirect { url: String, to: String },
+    Circle { way: String },
+    State { url: String, error: StateError },
+    NoMaster { errors: Vec<MasterError> },
+}
+
+impl fmt::Display for MasterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, why } => write!(f, "cannot use {}: {why}", path.display()),
+            Self::NoRoots => f.write_str(
+                "MesosHTTPSOn needs certificates to trust: set CACertFile, or install the system's bundle",
+            ),
+            Self::IamMissing => f.write_str(
+                "MesosAuthentication \"iam\" is not available in this version; use \"basic\" or \"\"",
+            ),
+            Self::Request { url, why } => write!(f, "cannot read {url}: {why}"),
+            Self::Tls { url, why } => write!(
+                f,
+                "no trust between us and {url}: {why}; CACertFile must hold the authority of the master's \
+                 certificate, and that must name the master's address as a subjectAltName; a master that \
+                 asks for a certificate needs CertFile and KeyFile"
+            ),
+            Self::Status { url, status } => {
+                write!(f, "{url} answered with status {status}")?;
+                match status {
+                    401 | 403 => f.write_str("; check MesosAuthentication and MesosCredentials"),
+                    503 => f.write_str("; the masters have no leader yet"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Redirect { url, to } => write!(
+                f,
+                "{url} redirects to {to:?}, which is no master to follow; check MesosHTTPSOn"
+            ),
+            Self::Circle { way } => write!(
+                f,
+                "the masters send us in a circle: {way}; check what they advertise as their address"
+            ),
+            Self::State { url, error } => write!(f, "the state of {url} is not taken: {error}"),
+            Self::NoMaster { errors } if errors.is_empty() => {
+                f.write_str("there is no master to ask; set Masters")
+            }
+            Self::NoMaster { errors } => {
+                f.write_str("no master gave its state")?;
+                errors.iter().try_for_each(|error| write!(f, "; {error}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for MasterError {}
