@@ -87,8 +87,10 @@ pub const FAULTS_LOGGED_MAX: usize = 20;
 pub const SKIPPED_KEPT_MAX: usize = 10_000;
 /// Text that such an object may leave behind in its id, its name and the reason.
 pub const SKIPPED_TEXT_BYTES_MAX: usize = 200;
-/// Shards of the running tasks: a change copies one (100 tasks of 100,000) and 1,024 pointers.
-pub const TASK_SHARDS: usize = 1024;
+/// The running tasks stand in so many groups of so many shards: a change copies one shard (100
+/// tasks of 100,000) and the pointers of the groups and of one group.
+pub const TASK_GROUPS: usize = 32;
+pub const TASK_GROUP_SHARDS: usize = 32;
 /// Ports that one task may hold in its ranges; a longer list is cut, counted and explained.
 pub const TASK_PORTS_MAX: usize = 65_535;
 /// PTR records that one address is answered with, sorted (more help nobody and fill packets).
@@ -153,7 +155,6 @@ const _: () = assert!(UDP_QUERY_BYTES_MAX <= TCP_MESSAGE_BYTES_MAX);
 const _: () = assert!(2 + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX);
 const _: () = assert!(TCP_INPUT_BYTES_MIN <= 2 + TCP_MESSAGE_BYTES_MAX);
 const _: () = assert!(TCP_QUERIES_PER_CONNECTION_TURN_MAX <= TCP_QUERIES_PER_TURN_MAX);
-const _: () = assert!(TASK_SHARDS.is_power_of_two());
 // A negative answer with the longest names and an OPT record fits the smallest limit: header,
 // question, SOA with two names of 255 octets would not, so compile checks SOA names instead.
 const _: () = assert!(NAME_BYTES_MAX + 16 < UDP_PLAIN_BYTES_MAX);

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use rollcall::mesos::cluster::{
-    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, Task, Tasks,
+    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, NO_STATUS, Task,
+    Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
 use rollcall::records::{Naming, World};
@@ -44,6 +45,7 @@ fn task(index: usize, agents: &[Arc<Agent>], random: &mut fastrand::Rng) -> Task
         name,
         agent_id: Arc::clone(&agents[random.usize(..agents.len())].id),
         ordinal: index as u32,
+        running_since: NO_STATUS,
         addresses: [(
             AddressSource::NetInfo,
             ((172 << 24) + (1 << 20) + index as u32)
@@ -88,7 +90,7 @@ pub fn world(tasks: usize) -> World {
         cluster: Cluster {
             leader: Some(endpoint("127.0.0.1", 5050)),
             frameworks: frameworks.collect(),
-            agents,
+            agents: agents.into(),
             tasks: Tasks::from_unsorted(tasks),
             ..Cluster::default()
         },

@@ -5,22 +5,24 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::limits::TASK_SHARDS;
+pub use super::tasks::Tasks;
 
 /// A snapshot of the cluster as one master described it.
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     /// The leading master, from the document's `leader` (`master@HOST:PORT`).
     pub leader: Option<Endpoint>,
+    /// The id that the leading master gave itself when it started; another one after each failover.
+    /// `None` where a document has none.
+    pub master_id: Option<Arc<str>>,
     /// Frameworks in the document's order.
-    pub frameworks: Vec<Arc<Framework>>,
+    pub frameworks: List<Framework>,
     /// Registered agents in the document's order.
-    pub agents: Vec<Arc<Agent>>,
-    /// Running tasks, in shards by key.
+    pub agents: List<Agent>,
+    /// Running tasks, in shards by agent.
     pub tasks: Tasks,
     /// What was left out, for `explain` and the log; bounded by `limits::SKIPPED_KEPT_MAX`.
     pub skipped: Arc<Vec<Skipped>>,
@@ -28,14 +30,17 @@ pub struct Cluster {
     pub skipped_count: u64,
 }
 
+/// A list that Clusters share: one pointer tells that nothing in it differs.
+pub type List<T> = Arc<[Arc<T>]>;
+
 impl Cluster {
     /// Takes over from an older Cluster what is equal in it, so that the two share their memory and
     /// what did not change can be told by its pointer: tasks, their shards, agents, frameworks. A
     /// task that is taken over keeps its old `ordinal`.
     pub fn adopt(&mut self, old: &Self) {
         self.tasks.adopt(&old.tasks);
-        adopt_listed(&mut self.agents, &old.agents, |agent| &agent.id);
-        adopt_listed(&mut self.frameworks, &old.frameworks, |framework| {
+        adopt_list(&mut self.agents, &old.agents, |agent| &agent.id);
+        adopt_list(&mut self.frameworks, &old.frameworks, |framework| {
             &framework.id
         });
         if self.skipped == old.skipped {
@@ -45,19 +50,25 @@ impl Cluster {
 }
 
 /// Most lists keep their order, so the same place is looked at first.
-fn adopt_listed<T: PartialEq>(new: &mut [Arc<T>], old: &[Arc<T>], id: impl Fn(&T) -> &Arc<str>) {
+fn adopt_list<T: PartialEq>(new: &mut List<T>, old: &List<T>, id: impl Fn(&T) -> &Arc<str>) {
     let mut by_id: Option<HashMap<&str, &Arc<T>>> = None;
-    for (place, item) in new.iter_mut().enumerate() {
+    let mut differs = new.len() != old.len();
+    let mut adopted = Vec::with_capacity(new.len());
+    for (place, item) in new.iter().enumerate() {
         if let Some(same) = old.get(place).filter(|same| *same == item) {
-            *item = same.clone();
+            adopted.push(same.clone());
             continue;
         }
+        differs = true;
         let by_id =
             by_id.get_or_insert_with(|| old.iter().map(|item| (&**id(item), item)).collect());
-        if let Some(&same) = by_id.get(&**id(item)).filter(|same| **same == item) {
-            *item = same.clone();
-        }
+        let same = by_id.get(&**id(item)).filter(|same| **same == item);
+        adopted.push(same.map_or(item, |same| *same).clone());
     }
+    *new = match differs {
+        true => adopted.into(),
+        false => old.clone(),
+    };
 }
 
 /// A host and port as a Mesos process id (`name@host:port`) or a configuration gives them.
@@ -106,6 +117,9 @@ pub struct Task {
     pub agent_id: Arc<str>,
     /// Place in the document, so that lists keep the master's order. Not compared for changes.
     pub ordinal: u32,
+    /// `timestamp` of the status that the addresses come from; `NO_STATUS` without one. Not compared
+    /// for changes: it tells whether a status that comes later counts.
+    pub running_since: f64,
     /// Addresses of the latest running status, by source; sources that gave none are absent.
     pub addresses: Box<[(AddressSource, IpAddr)]>,
     /// `resources.ports`: inclusive ranges, in the document's order.
@@ -115,9 +129,13 @@ pub struct Task {
     pub faults: Option<Box<[Box<str>]>>,
 }
 
+/// The time of no status. mesos-dns begins its search for the latest one here, so that an earlier
+/// one never counts.
+pub const NO_STATUS: f64 = -1.0;
+
 impl Task {
     /// The order within a shard, but for tasks that a document names twice.
-    fn cmp_key(&self, other: &Self) -> Ordering {
+    pub(super) fn cmp_key(&self, other: &Self) -> Ordering {
         // Most tasks of a shard belong to one framework and share its id.
         let frameworks = match Arc::ptr_eq(&self.framework_id, &other.framework_id) {
             true => Ordering::Equal,
@@ -135,6 +153,7 @@ impl PartialEq for Task {
             name,
             agent_id,
             ordinal: _,
+            running_since: _,
             addresses,
             port_ranges,
             discovery,
@@ -208,107 +227,6 @@ impl fmt::Display for SkippedKind {
     }
 }
 
-/// The running tasks, in `TASK_SHARDS` shards by the hash of their key (framework id, task id). A
-/// change copies one shard and the row of pointers, never all tasks.
-#[derive(Clone, Debug)]
-pub struct Tasks {
-    shards: Arc<[TaskShard]>,
-    count: usize,
-}
-
-/// Sorted by (framework id, task id, ordinal). A master's document may name a task twice.
-pub type TaskShard = Arc<[Arc<Task>]>;
-
-impl Default for Tasks {
-    fn default() -> Self {
-        Self::from_unsorted(Vec::new())
-    }
-}
-
-impl Tasks {
-    /// Sorts tasks into their shards.
-    pub fn from_unsorted(tasks: Vec<Arc<Task>>) -> Self {
-        let count = tasks.len();
-        let mut rows: Vec<Vec<Arc<Task>>> = Vec::new();
-        rows.resize_with(TASK_SHARDS, Vec::new);
-        for task in tasks {
-            rows[task_shard_index(&task.framework_id, &task.id)].push(task);
-        }
-        let shards = rows
-            .into_iter()
-            .map(|mut row| {
-                row.sort_unstable_by(|a, b| a.cmp_key(b).then(a.ordinal.cmp(&b.ordinal)));
-                row.into()
-            })
-            .collect();
-        Self { shards, count }
-    }
-
-    /// See `Cluster::adopt`.
-    fn adopt(&mut self, old: &Self) {
-        let mut shards = Vec::with_capacity(self.shards.len());
-        let mut changed = self.count != old.count;
-        for (new, old) in self.shards.iter().zip(old.shards.iter()) {
-            let shard = adopt_shard(new, old);
-            changed |= !Arc::ptr_eq(&shard, old);
-            shards.push(shard);
-        }
-        self.shards = match changed {
-            true => shards.into(),
-            false => old.shards.clone(),
-        };
-    }
-
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    pub fn shards(&self) -> &[TaskShard] {
-        &self.shards
-    }
-
-    /// All tasks, in no order that means anything; `Task::ordinal` has the document's.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.shards.iter().flat_map(|shard| shard.iter())
-    }
-}
-
-/// The old shard where all is equal, else the new one with the old tasks that are equal.
-fn adopt_shard(new: &TaskShard, old: &TaskShard) -> TaskShard {
-    if new.len() == old.len() && new.iter().zip(old.iter()).all(|(new, old)| new == old) {
-        return old.clone();
-    }
-    let mut rest = &old[..];
-    new.iter()
-        .map(|task| {
-            while let [first, behind @ ..] = rest {
-                match first.cmp_key(task) {
-                    Ordering::Less => rest = behind,
-                    Ordering::Greater => break,
-                    Ordering::Equal => {
-                        rest = behind;
-                        if first == task {
-                            return first.clone();
-                        }
-                    }
-                }
-            }
-            task.clone()
-        })
-        .collect()
-}
-
-/// The shard of a task. The hash is the same in every run: shards are compared between two Clusters.
-pub fn task_shard_index(framework_id: &str, task_id: &str) -> usize {
-    let hash = foldhash::fast::FixedState::with_seed(0).hash_one((framework_id, task_id));
-    // The upper bits are the better mixed ones.
-    (hash >> 32) as usize & (TASK_SHARDS - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,8 +236,10 @@ mod tests {
             framework_id: "f".into(),
             id: id.into(),
             name: name.into(),
-            agent_id: "a".into(),
+            // Ten agents, told by the last digit.
+            agent_id: id[id.len() - 1..].into(),
             ordinal,
+            running_since: NO_STATUS,
             addresses: Box::default(),
             port_ranges: Box::default(),
             discovery: None,
@@ -338,7 +258,7 @@ mod tests {
     fn cluster(tasks: Vec<Arc<Task>>, agents: Vec<Arc<Agent>>) -> Cluster {
         Cluster {
             tasks: Tasks::from_unsorted(tasks),
-            agents,
+            agents: agents.into(),
             ..Cluster::default()
         }
     }
@@ -352,8 +272,8 @@ mod tests {
         let old = make(0);
         let mut new = make(7);
         new.adopt(&old);
-        assert!(Arc::ptr_eq(&new.tasks.shards, &old.tasks.shards));
-        assert!(Arc::ptr_eq(&new.agents[1], &old.agents[1]));
+        assert_eq!(new.tasks.differing(&old.tasks).count(), 0);
+        assert!(Arc::ptr_eq(&new.agents, &old.agents));
     }
 
     #[test]
@@ -368,16 +288,15 @@ mod tests {
         let old = make(77, "web");
         let mut new = make(77, "api");
         new.adopt(&old);
-        let pairs = || new.tasks.shards.iter().zip(old.tasks.shards.iter());
-        assert_eq!(
-            pairs().filter(|(new, old)| !Arc::ptr_eq(new, old)).count(),
-            1
-        );
-        let (new_shard, old_shard) = pairs().find(|(new, old)| !Arc::ptr_eq(new, old)).unwrap();
+        let differing: Vec<_> = new.tasks.differing(&old.tasks).collect();
+        let [(_, old_shard, new_shard)] = differing[..] else {
+            panic!("{} shards differ", differing.len());
+        };
         let shared = new_shard
+            .tasks()
             .iter()
-            .filter(|task| old_shard.iter().any(|old| Arc::ptr_eq(task, old)));
-        assert_eq!(shared.count(), new_shard.len() - 1);
+            .filter(|task| old_shard.tasks().iter().any(|old| Arc::ptr_eq(task, old)));
+        assert_eq!(shared.count(), new_shard.tasks().len() - 1);
     }
 
     #[test]

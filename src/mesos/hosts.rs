@@ -28,6 +28,11 @@ impl Hosts {
         }
     }
 
+    /// Whether two are one: cheap, and true only where nothing can differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.by_name, &other.by_name)
+    }
+
     /// The same from a list, for tests and for whoever looks names up by other means.
     pub fn from_pairs<N: Into<Arc<str>>>(
         pairs: impl IntoIterator<Item = (N, Vec<IpAddr>)>,
@@ -261,13 +266,14 @@ mod tests {
         });
         let cluster = Cluster {
             leader: Some(endpoint("leader.test")),
-            frameworks: vec![
+            frameworks: [
                 framework(Some("pid.test"), "nor.this"),
                 framework(None, "http.test"),
                 framework(None, ""),
                 framework(Some("10.0.0.1"), "x.test"),
-            ],
-            agents: vec![agent],
+            ]
+            .into(),
+            agents: [agent].into(),
             ..Cluster::default()
         };
         let masters = [

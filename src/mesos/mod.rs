@@ -14,5 +14,6 @@ pub mod leader;
 mod skips;
 pub mod state;
 mod task;
+pub mod tasks;
 mod tls;
 mod values;

@@ -70,6 +70,7 @@ pub fn read_state<R: Read>(source: R, bytes_max: u64) -> Result<StateRead, State
     while cutter.next_key(&mut key)? {
         match &*fold(&key) {
             "leader" => reader.leader(&mut cutter)?,
+            "id" => reader.master_id(&mut cutter)?,
             "slaves" => reader.agents(&mut cutter)?,
             "frameworks" => reader.frameworks(&mut cutter)?,
             _ => cutter.skip_value()?,
@@ -83,6 +84,7 @@ pub fn read_state<R: Read>(source: R, bytes_max: u64) -> Result<StateRead, State
 struct Reader {
     decoder: Decoder,
     leader: Option<Endpoint>,
+    master_id: Option<Arc<str>>,
     agents: Vec<Arc<Agent>>,
     agents_skipped: Skips,
     /// Ids of agents, of those that tasks name too.
@@ -123,6 +125,15 @@ impl Reader {
                 return Err(StateError::LeaderBad { leader, why });
             }
         }
+        Ok(())
+    }
+
+    fn master_id<R: Read>(&mut self, cutter: &mut Cutter<R>) -> Result<(), StateError> {
+        // Only compared; one that is no text tells as much as none.
+        self.master_id = match self.take_loose(cutter)? {
+            Loose::Text(id) if !id.is_empty() => Some(Arc::from(&*id)),
+            _ => None,
+        };
         Ok(())
     }
 
@@ -332,13 +343,15 @@ impl Reader {
         let (agent_id, agent_index) = self.agent_ids.intern(&fields.agent_id.0);
         let port_ranges = read_port_ranges(&fields.resources.ports.0, &mut self.faults);
         let discovery = read_discovery(&fields.discovery, &mut self.names, &mut self.faults);
+        let (running_since, addresses) = read_addresses(&fields.statuses.0);
         let task = Task {
             framework_id: framework_id.clone(),
             id: Box::from(&*fields.id.0),
             name: self.names.intern(&fields.name.0).0,
             agent_id,
             ordinal: self.tasks.len() as u32,
-            addresses: read_addresses(&fields.statuses.0),
+            running_since,
+            addresses,
             port_ranges: port_ranges.into(),
             discovery,
             faults: match self.faults.is_empty() {
@@ -389,8 +402,9 @@ impl Reader {
         Ok(StateRead {
             cluster: Cluster {
                 leader: Some(leader),
-                frameworks: self.frameworks,
-                agents: self.agents,
+                master_id: self.master_id,
+                frameworks: self.frameworks.into(),
+                agents: self.agents.into(),
                 tasks: Tasks::from_unsorted(tasks),
                 skipped: Arc::new(skips.kept),
                 skipped_count: skips.count,

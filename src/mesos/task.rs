@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::cluster::{AddressSource, Discovery, DiscoveryPort};
+use super::cluster::{AddressSource, Discovery, DiscoveryPort, NO_STATUS};
 use super::fields::{DiscoveryFields, Loose, StatusFields};
 use super::intern::Interner;
 use super::skips::shorten;
@@ -12,20 +12,25 @@ use super::values::read_address;
 /// The state of tasks, and of statuses, that count.
 pub const RUNNING: &str = "TASK_RUNNING";
 
-/// Addresses of the running status with the greatest time, the first of equal ones. The original
-/// starts at -1, so that an earlier one never counts.
-pub fn read_addresses(statuses: &[StatusFields<'_>]) -> Box<[(AddressSource, IpAddr)]> {
+/// Addresses of a task, and the time of the status that gave them.
+pub type Addresses = (f64, Box<[(AddressSource, IpAddr)]>);
+
+/// Addresses of the running status with the greatest time, the first of equal ones.
+pub fn read_addresses(statuses: &[StatusFields<'_>]) -> Addresses {
     let mut latest = None;
-    let mut latest_timestamp = -1.0;
+    let mut latest_timestamp = NO_STATUS;
     for status in statuses {
         if status.state.0 == RUNNING && status.timestamp.0 > latest_timestamp {
             latest_timestamp = status.timestamp.0;
             latest = Some(status);
         }
     }
-    let Some(status) = latest else {
-        return Box::default();
-    };
+    let addresses = latest.map_or_else(Box::default, addresses_of);
+    (latest_timestamp, addresses)
+}
+
+/// The addresses of one status, from all sources.
+fn addresses_of(status: &StatusFields<'_>) -> Box<[(AddressSource, IpAddr)]> {
     let mut addresses = Vec::new();
     let mut add = |source, text: &str| {
         if let Some(address) = read_address(text) {

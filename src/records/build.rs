@@ -1,16 +1,14 @@
 //! Which records each source gives: a World in, names and records out to a `Sink`. The same functions
 //! add, take back, list and explain, so that these can never disagree.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::net::IpAddr;
-
-use foldhash::fast::RandomState;
+use std::sync::Arc;
 
 use super::World;
-use super::labels::{self, LabelRule};
+use super::directory::{Directory, Place, listener_labels};
+use super::labels;
 use super::left_out::Reason;
-use super::suffix::{Reserved, Suffix, is_builtin};
+use super::suffix::Suffix;
 use super::task_names::{Scratch, TaskNames};
 use crate::mesos::cluster::{AddressSource, Agent, Endpoint, Framework, Task};
 
@@ -76,133 +74,30 @@ pub(super) struct TaskNaming<'a> {
 /// A World, prepared for its records to be worked out.
 pub(super) struct Emitter<'w> {
     world: &'w World,
-    pub(super) rule: LabelRule,
-    domain: Suffix,
-    /// Six for each framework, see `Place`; an index is a suffix's number less one.
-    suffixes: Vec<Suffix>,
-    frameworks: HashMap<&'w str, FrameworkFacts<'w>, RandomState>,
-    /// The later of two agents of one id counts.
-    agents: HashMap<&'w str, AgentFacts<'w>, RandomState>,
+    directory: Arc<Directory>,
 }
-
-struct FrameworkFacts<'w> {
-    framework: &'w Framework,
-    /// Its first suffix; `None` where nothing of its name is left.
-    first_suffix: Option<usize>,
-}
-
-struct AgentFacts<'w> {
-    agent: &'w Agent,
-    /// Looked up when the first task asks.
-    addresses: OnceCell<Vec<IpAddr>>,
-    tail: OnceCell<String>,
-}
-
-/// The suffixes of a framework, in the order of their numbers.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    Plain,
-    Slave,
-    Tcp,
-    Udp,
-    TcpSlave,
-    UdpSlave,
-}
-
-const PLACES: [(Place, &str, &str); 6] = [
-    (Place::Plain, "", ""),
-    (Place::Slave, "", ".slave"),
-    (Place::Tcp, "_tcp.", ""),
-    (Place::Udp, "_udp.", ""),
-    (Place::TcpSlave, "_tcp.", ".slave"),
-    (Place::UdpSlave, "_udp.", ".slave"),
-];
 
 impl<'w> Emitter<'w> {
     pub(super) fn new(world: &'w World) -> Self {
-        let naming = &*world.naming;
-        let listener = listener_labels(&naming.soa_mname, &naming.domain);
-        let reserved = Reserved::new(listener.as_deref());
-        let mut emitter = Self {
-            world,
-            rule: LabelRule::from_flag(naming.rfc952),
-            domain: Suffix::domain(&naming.domain, 0),
-            suffixes: Vec::new(),
-            frameworks: HashMap::default(),
-            agents: HashMap::with_capacity_and_hasher(
-                world.cluster.agents.len(),
-                RandomState::default(),
-            ),
-        };
-        for framework in &world.cluster.frameworks {
-            let facts = emitter.framework_facts(framework, &reserved);
-            emitter.frameworks.insert(&framework.id, facts);
-        }
-        for agent in &world.cluster.agents {
-            let facts = AgentFacts {
-                agent,
-                addresses: OnceCell::new(),
-                tail: OnceCell::new(),
-            };
-            emitter.agents.insert(&agent.id, facts);
-        }
-        emitter
+        Self::with(world, Arc::new(Directory::new(world)))
     }
 
-    fn framework_facts(
-        &mut self,
-        framework: &'w Framework,
-        reserved: &Reserved,
-    ) -> FrameworkFacts<'w> {
-        let name = self.rule.domain_fragment(&framework.name);
-        let first_suffix = (!name.is_empty()).then_some(self.suffixes.len());
-        if first_suffix.is_some() {
-            let is_builtin = is_builtin(&name);
-            for (_, before, after) in PLACES {
-                let labels = format!("{before}{name}{after}");
-                let suffix = self
-                    .domain
-                    .below(&labels, reserved, self.suffixes.len() + 1)
-                    // The .slave names of a framework stand below `slave` rightfully.
-                    .closed_if(is_builtin && after.is_empty());
-                self.suffixes.push(suffix);
-            }
-        }
-        FrameworkFacts {
-            framework,
-            first_suffix,
-        }
+    /// With a directory of this World, or of one that has the same.
+    pub(super) fn with(world: &'w World, directory: Arc<Directory>) -> Self {
+        Self { world, directory }
     }
 
-    /// How many suffixes there are; their indexes are below this.
-    pub(super) fn suffix_count(&self) -> usize {
-        self.suffixes.len() + 1
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     pub(super) fn world(&self) -> &'w World {
         self.world
     }
 
-    /// What the names of a framework's tasks end in; `None`: it is not there, or has no name.
-    pub(super) fn framework_suffix(&self, id: &str) -> Option<&Suffix> {
-        let first = self.frameworks.get(id)?.first_suffix?;
-        self.suffixes.get(first)
-    }
-
-    pub(super) fn is_framework_known(&self, id: &str) -> bool {
-        self.frameworks.contains_key(id)
-    }
-
     /// The addresses of an agent; `None`: it is not registered.
     pub(super) fn agent_addresses(&self, id: &str) -> Option<&[IpAddr]> {
-        self.agents.get(id).map(|facts| self.addresses_of(facts))
-    }
-
-    fn addresses_of<'a>(&self, facts: &'a AgentFacts<'w>) -> &'a [IpAddr] {
-        facts.addresses.get_or_init(|| match &facts.agent.pid {
-            Some(pid) => self.look_up(pid),
-            None => Vec::new(),
-        })
+        Some(self.directory.agent(id)?.addresses(self.world))
     }
 
     fn look_up(&self, endpoint: &Endpoint) -> Vec<IpAddr> {
@@ -232,13 +127,7 @@ impl<'w> Emitter<'w> {
             return;
         }
         // A framework of the same id but another name may stand for it: ask for the name itself.
-        let name = self.rule.domain_fragment(&framework.name);
-        let known = self.frameworks.get(&*framework.id);
-        let first = match known {
-            Some(facts) if facts.framework.name == framework.name => facts.first_suffix,
-            _ => self.first_suffix_of(&name),
-        };
-        let Some(first) = first else {
+        let Some(first) = self.directory.first_suffix(framework) else {
             sink.left_out(Reason::NothingLeft, None);
             return;
         };
@@ -260,19 +149,8 @@ impl<'w> Emitter<'w> {
         }
     }
 
-    fn first_suffix_of(&self, name: &str) -> Option<usize> {
-        (0..self.suffixes.len())
-            .step_by(PLACES.len())
-            .find(|&first| {
-                let text = &self.suffixes[first].text;
-                text.strip_suffix(&*self.domain.text)
-                    .and_then(|labels| labels.strip_suffix('.'))
-                    == Some(name)
-            })
-    }
-
-    pub(super) fn at(&self, first_suffix: usize, place: Place) -> &Suffix {
-        &self.suffixes[first_suffix + place as usize]
+    fn at(&self, first_suffix: usize, place: Place) -> &Suffix {
+        self.directory.at(first_suffix, place)
     }
 
     /// `slave` and `_slave._tcp`.
@@ -282,14 +160,14 @@ impl<'w> Emitter<'w> {
         if addresses.is_empty() {
             return;
         }
-        let Some(owner) = self.place(sink, b"slave", &self.domain) else {
+        let Some(owner) = self.place(sink, b"slave", self.directory.domain()) else {
             return;
         };
         for address in addresses {
             sink.add(owner, Data::Address(address), Why::Agent);
         }
         let Some(port) = pid.port else { return };
-        if let Some(service) = self.place(sink, b"_slave._tcp", &self.domain) {
+        if let Some(service) = self.place(sink, b"_slave._tcp", self.directory.domain()) {
             let data = Data::Srv {
                 port,
                 target: owner,
@@ -336,11 +214,11 @@ impl<'w> Emitter<'w> {
         let Some(port) = port.filter(|_| !addresses.is_empty()) else {
             return;
         };
-        let Some(target) = self.place(sink, b"leader", &self.domain) else {
+        let Some(target) = self.place(sink, b"leader", self.directory.domain()) else {
             return;
         };
         for owner in [&b"_leader._tcp"[..], b"_leader._udp"] {
-            if let Some(service) = self.place(sink, owner, &self.domain) {
+            if let Some(service) = self.place(sink, owner, self.directory.domain()) {
                 sink.add(service, Data::Srv { port, target }, Why::Leader);
             }
         }
@@ -359,7 +237,7 @@ impl<'w> Emitter<'w> {
         if addresses.is_empty() {
             return;
         }
-        if let Some(owner) = self.place(sink, left, &self.domain) {
+        if let Some(owner) = self.place(sink, left, self.directory.domain()) {
             for &address in addresses {
                 sink.add(owner, Data::Address(address), why);
             }
@@ -368,25 +246,23 @@ impl<'w> Emitter<'w> {
 
     /// All names of a task.
     pub(super) fn task<S: Sink>(&self, task: &Task, sink: &mut S, scratch: &mut Scratch) {
-        let Some(framework) = self.frameworks.get(&*task.framework_id) else {
+        let Some(framework) = self.directory.framework(&task.framework_id) else {
             return sink.left_out(Reason::FrameworkUnknown, None);
         };
-        let Some(agent) = self.agents.get(&*task.agent_id) else {
+        let Some(agent) = self.directory.agent(&task.agent_id) else {
             return sink.left_out(Reason::AgentUnknown, None);
         };
         let Some(first_suffix) = framework.first_suffix else {
             return sink.left_out(Reason::NothingLeft, None);
         };
-        let agent_addresses = self.addresses_of(agent);
+        let agent_addresses = agent.addresses(self.world);
         let names = TaskNames {
             emitter: self,
             task,
             first_suffix,
             agent_addresses,
             address_source: self.address_source(task, agent_addresses),
-            tail: agent
-                .tail
-                .get_or_init(|| labels::agent_tail(&agent.agent.id)),
+            tail: agent.tail(),
             hash: labels::instance_hash(&task.id),
         };
         let Some(discovery) = &task.discovery else {
@@ -438,7 +314,8 @@ pub(super) fn framework_addresses(world: &World, framework: &Framework) -> Vec<I
     }
 }
 
-fn addresses(world: &World, host: &str) -> Vec<IpAddr> {
+/// The addresses of a host.
+pub(super) fn addresses(world: &World, host: &str) -> Vec<IpAddr> {
     canonical(world.hosts.addresses(host).to_vec())
 }
 
@@ -448,15 +325,4 @@ fn canonical(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
         *address = address.to_canonical();
     }
     addresses
-}
-
-/// `SOAMname` relative to the domain, in lower case: empty for the domain itself, `None` outside.
-fn listener_labels(soa_mname: &str, domain: &str) -> Option<String> {
-    let name = soa_mname.to_ascii_lowercase();
-    let name = name.trim_end_matches('.');
-    let labels = name.strip_suffix(domain)?;
-    if labels.is_empty() {
-        return Some(String::new());
-    }
-    labels.strip_suffix('.').map(str::to_owned)
 }

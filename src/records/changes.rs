@@ -7,9 +7,12 @@ use std::sync::Arc;
 use super::build::{Emitter, Sink, framework_addresses};
 use super::task_names::Scratch;
 use crate::mesos::cluster::{Agent, Framework, Task};
+use crate::mesos::tasks::{FrameworkSet, TaskShard, Tasks};
 
-/// The sources that differ. Masters, leader and listener are few and always among them.
+/// The sources that differ.
 pub(super) struct Changes<'w> {
+    /// Masters, leader and listener are few: where one may differ, all are among them.
+    masters: bool,
     old_frameworks: Vec<&'w Framework>,
     new_frameworks: Vec<&'w Framework>,
     old_agents: Vec<&'w Agent>,
@@ -24,10 +27,10 @@ pub(super) fn add_all<S: Sink>(emitter: &Emitter<'_>, sink: &mut S) {
     let cluster = &emitter.world().cluster;
     emitter.masters(sink);
     emitter.listener(sink);
-    for framework in &cluster.frameworks {
+    for framework in cluster.frameworks.iter() {
         emitter.framework(framework, sink);
     }
-    for agent in &cluster.agents {
+    for agent in cluster.agents.iter() {
         emitter.agent(agent, sink);
     }
     let mut scratch = Scratch::default();
@@ -48,8 +51,12 @@ impl<'w> Changes<'w> {
     pub(super) fn between(before: &Emitter<'w>, after: &Emitter<'w>) -> Self {
         let (old, new) = (before.world(), after.world());
         let all = is_other_naming(before, after);
-        let same_hosts = old.hosts == new.hosts;
+        let same_hosts = old.hosts.is_same(&new.hosts) || old.hosts == new.hosts;
+        let same_masters = same_hosts
+            && (Arc::ptr_eq(&old.naming, &new.naming) || old.naming == new.naming)
+            && old.cluster.leader == new.cluster.leader;
         let mut changes = Self {
+            masters: !same_masters,
             old_frameworks: Vec::new(),
             new_frameworks: Vec::new(),
             old_agents: Vec::new(),
@@ -80,10 +87,11 @@ impl<'w> Changes<'w> {
             },
             !all && same_hosts,
         );
+        let (known, knows) = (before.directory(), after.directory());
         let is_same_framework = |id: &str| {
-            before.is_framework_known(id) == after.is_framework_known(id)
-                && before.framework_suffix(id).map(|suffix| &suffix.text)
-                    == after.framework_suffix(id).map(|suffix| &suffix.text)
+            known.framework(id).is_some() == knows.framework(id).is_some()
+                && known.framework_suffix(id).map(|suffix| &suffix.text)
+                    == knows.framework_suffix(id).map(|suffix| &suffix.text)
         };
         let frameworks: HashSet<&str> = moved_frameworks
             .map(|framework| &*framework.id)
@@ -94,64 +102,72 @@ impl<'w> Changes<'w> {
             .map(|agent| &*agent.id)
             .filter(|id| !is_same_agent(id))
             .collect();
-        changes.split_tasks(
-            before,
-            after,
-            |task| {
-                all || frameworks.contains(&*task.framework_id) || agents.contains(&*task.agent_id)
-            },
-            all || !frameworks.is_empty() || !agents.is_empty(),
-        );
+        let is_moved = |task: &Task| {
+            all || frameworks.contains(&*task.framework_id) || agents.contains(&*task.agent_id)
+        };
+        let (old_tasks, new_tasks) = (&old_cluster.tasks, &new_cluster.tasks);
+        if !all && frameworks.is_empty() && agents.is_empty() {
+            for (_, old, new) in new_tasks.differing(old_tasks) {
+                changes.split_shard(old, new, |_| false);
+            }
+            return changes;
+        }
+        // Shards that are the same hold tasks all the same whose names are others now.
+        let of_frameworks: FrameworkSet = frameworks.iter().copied().collect();
+        let of_agents: HashSet<usize> = agents.iter().map(|id| Tasks::shard_number(id)).collect();
+        let shards = old_tasks.shards().zip(new_tasks.shards()).enumerate();
+        for (number, (old, new)) in shards {
+            if all
+                || !Arc::ptr_eq(old, new)
+                || new.may_have(of_frameworks)
+                || of_agents.contains(&number)
+            {
+                changes.split_shard(old, new, is_moved);
+            }
+        }
         changes
     }
 
-    fn split_tasks(
+    fn split_shard(
         &mut self,
-        before: &Emitter<'w>,
-        after: &Emitter<'w>,
+        old: &'w TaskShard,
+        new: &'w TaskShard,
         is_moved: impl Fn(&Task) -> bool,
-        some_moved: bool,
     ) {
-        let is_same = |old: &Arc<Task>, new: &Arc<Task>| {
-            (Arc::ptr_eq(old, new) || same_task(old, new)) && !is_moved(new)
-        };
-        let old_shards = before.world().cluster.tasks.shards();
-        let new_shards = after.world().cluster.tasks.shards();
-        for (old, new) in old_shards.iter().zip(new_shards) {
-            if !some_moved && Arc::ptr_eq(old, new) {
-                continue;
-            }
-            let (mut old, mut new) = (&old[..], &new[..]);
-            loop {
-                match (old.split_first(), new.split_first()) {
-                    (None, None) => break,
-                    (Some((task, rest)), other)
-                        if other.is_none_or(|(other, _)| key(task) < key(other)) =>
-                    {
-                        self.old_tasks.push(task);
-                        old = rest;
+        let (mut old, mut new) = (old.tasks(), new.tasks());
+        loop {
+            match (old.split_first(), new.split_first()) {
+                (None, None) => break,
+                // Most are the same, and then not even looked at: a task is cold memory.
+                (Some((a, old_rest)), Some((b, new_rest))) if Arc::ptr_eq(a, b) && !is_moved(b) => {
+                    (old, new) = (old_rest, new_rest);
+                }
+                (Some((task, rest)), other)
+                    if other.is_none_or(|(other, _)| key(task) < key(other)) =>
+                {
+                    self.old_tasks.push(task);
+                    old = rest;
+                }
+                (other, Some((task, rest)))
+                    if other.is_none_or(|(other, _)| key(task) < key(other)) =>
+                {
+                    self.new_tasks.push(task);
+                    new = rest;
+                }
+                (Some((a, old_rest)), Some((b, new_rest))) => {
+                    if is_moved(b) || !same_task(a, b) {
+                        self.old_tasks.push(a);
+                        self.new_tasks.push(b);
                     }
-                    (other, Some((task, rest)))
-                        if other.is_none_or(|(other, _)| key(task) < key(other)) =>
-                    {
-                        self.new_tasks.push(task);
-                        new = rest;
-                    }
-                    (Some((a, old_rest)), Some((b, new_rest))) => {
-                        if !is_same(a, b) {
-                            self.old_tasks.push(a);
-                            self.new_tasks.push(b);
-                        }
-                        (old, new) = (old_rest, new_rest);
-                    }
-                    (Some((task, rest)), None) => {
-                        self.old_tasks.push(task);
-                        old = rest;
-                    }
-                    (None, Some((task, rest))) => {
-                        self.new_tasks.push(task);
-                        new = rest;
-                    }
+                    (old, new) = (old_rest, new_rest);
+                }
+                (Some((task, rest)), None) => {
+                    self.old_tasks.push(task);
+                    old = rest;
+                }
+                (None, Some((task, rest))) => {
+                    self.new_tasks.push(task);
+                    new = rest;
                 }
             }
         }
@@ -165,7 +181,7 @@ impl<'w> Changes<'w> {
         scratch: &mut Scratch,
     ) {
         let sources = (&self.old_frameworks, &self.old_agents, &self.old_tasks);
-        emit(before, sources, sink, scratch);
+        self.emit(before, sources, sink, scratch);
     }
 
     /// Gives a sink the records that are new.
@@ -176,7 +192,29 @@ impl<'w> Changes<'w> {
         scratch: &mut Scratch,
     ) {
         let sources = (&self.new_frameworks, &self.new_agents, &self.new_tasks);
-        emit(after, sources, sink, scratch);
+        self.emit(after, sources, sink, scratch);
+    }
+
+    fn emit<S: Sink>(
+        &self,
+        emitter: &Emitter<'_>,
+        (frameworks, agents, tasks): Sources<'_, '_>,
+        sink: &mut S,
+        scratch: &mut Scratch,
+    ) {
+        if self.masters {
+            emitter.masters(sink);
+            emitter.listener(sink);
+        }
+        for framework in frameworks {
+            emitter.framework(framework, sink);
+        }
+        for agent in agents {
+            emitter.agent(agent, sink);
+        }
+        for task in tasks {
+            emitter.task(task, sink, scratch);
+        }
     }
 }
 
@@ -185,25 +223,6 @@ type Sources<'a, 'w> = (
     &'a Vec<&'w Agent>,
     &'a Vec<&'w Task>,
 );
-
-fn emit<S: Sink>(
-    emitter: &Emitter<'_>,
-    (frameworks, agents, tasks): Sources<'_, '_>,
-    sink: &mut S,
-    scratch: &mut Scratch,
-) {
-    emitter.masters(sink);
-    emitter.listener(sink);
-    for framework in frameworks {
-        emitter.framework(framework, sink);
-    }
-    for agent in agents {
-        emitter.agent(agent, sink);
-    }
-    for task in tasks {
-        emitter.task(task, sink, scratch);
-    }
-}
 
 /// Whether the naming differs in a way that every source's records may depend on.
 fn is_other_naming(before: &Emitter<'_>, after: &Emitter<'_>) -> bool {
@@ -223,6 +242,11 @@ fn split<'w, T>(
     is_same: impl Fn(&T, &T) -> bool,
     pointers_tell: bool,
 ) -> impl Iterator<Item = &'w T> {
+    // One list on both sides: nothing to walk through.
+    let (old, new) = match pointers_tell && std::ptr::eq(old, new) {
+        true => (&[][..], &[][..]),
+        false => (old, new),
+    };
     let same = |a: &Arc<T>, b: &Arc<T>| pointers_tell && Arc::ptr_eq(a, b) || is_same(a, b);
     let head = old.iter().zip(new).take_while(|(a, b)| same(a, b)).count();
     let (old, new) = (&old[head..], &new[head..]);

@@ -38,7 +38,7 @@ pub fn visit<V: Visitor>(world: &World, visitor: &mut V) -> Result<(), V::Stop> 
     let mut lister = Lister::new(visitor);
     emitter.masters(&mut lister);
     emitter.listener(&mut lister);
-    for framework in &world.cluster.frameworks {
+    for framework in world.cluster.frameworks.iter() {
         lister.names.clear();
         emitter.framework(framework, &mut lister);
     }
@@ -47,7 +47,7 @@ pub fn visit<V: Visitor>(world: &World, visitor: &mut V) -> Result<(), V::Stop> 
     for task in in_document_order(world.cluster.tasks.iter()) {
         tasks.entry(&task.framework_id).or_default().push(task);
     }
-    for framework in &world.cluster.frameworks {
+    for framework in world.cluster.frameworks.iter() {
         lister.visitor.framework(&framework.name)?;
         for task in tasks.remove(&*framework.id).unwrap_or_default() {
             if emitter.agent_addresses(&task.agent_id).is_none() {

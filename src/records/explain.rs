@@ -25,12 +25,12 @@ pub fn explain(world: &World, name: &str) -> Explanation {
     watcher.say_what_the_name_is();
     emitter.masters(&mut watcher);
     emitter.listener(&mut watcher);
-    for framework in &world.cluster.frameworks {
+    for framework in world.cluster.frameworks.iter() {
         watcher.begin(Source::Framework(framework));
         emitter.framework(framework, &mut watcher);
         watcher.end_framework(framework);
     }
-    for agent in &world.cluster.agents {
+    for agent in world.cluster.agents.iter() {
         watcher.begin(Source::Agent(agent));
         emitter.agent(agent, &mut watcher);
     }

@@ -3,6 +3,7 @@
 
 mod build;
 mod changes;
+mod directory;
 pub mod enumerate;
 pub mod explain;
 mod explanation;

@@ -197,6 +197,7 @@ fn task() -> impl Strategy<Value = Arc<Task>> {
                     name,
                     agent_id: agent_id.into(),
                     ordinal,
+                    running_since: NO_STATUS,
                     addresses: addresses.into(),
                     port_ranges: ports.into(),
                     discovery,
@@ -251,8 +252,8 @@ fn world() -> impl Strategy<Value = World> {
             |((frameworks, agents, tasks), leader, naming, hosts)| World {
                 cluster: Cluster {
                     leader,
-                    frameworks,
-                    agents,
+                    frameworks: frameworks.into(),
+                    agents: agents.into(),
                     tasks: Tasks::from_unsorted(tasks),
                     ..Cluster::default()
                 },
@@ -293,8 +294,8 @@ fn mixed(old: &World, new: &World, mask: u8) -> World {
         world.naming = Arc::clone(&new.naming);
     }
     if mask & 128 != 0 {
-        world.cluster.agents.reverse();
-        world.cluster.frameworks.reverse();
+        world.cluster.agents = world.cluster.agents.iter().rev().cloned().collect();
+        world.cluster.frameworks = world.cluster.frameworks.iter().rev().cloned().collect();
     }
     world
 }

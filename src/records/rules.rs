@@ -27,8 +27,8 @@ fn world(tasks: Vec<Task>) -> World {
     World {
         cluster: Cluster {
             leader: Some(endpoint("127.0.0.1", 5050)),
-            frameworks: vec![framework("marathon", "10.9.0.1")],
-            agents: vec![Arc::new(agent(0)), Arc::new(agent(1))],
+            frameworks: [framework("marathon", "10.9.0.1")].into(),
+            agents: [Arc::new(agent(0)), Arc::new(agent(1))].into(),
             tasks: Tasks::from_unsorted(tasks.into_iter().map(Arc::new).collect()),
             ..Cluster::default()
         },
@@ -53,6 +53,11 @@ fn framework(name: &str, host: &str) -> Arc<Framework> {
     })
 }
 
+fn add_framework(world: &mut World, framework: Arc<Framework>) {
+    let known = world.cluster.frameworks.iter().cloned();
+    world.cluster.frameworks = known.chain([framework]).collect();
+}
+
 fn task(id: &str, name: &str) -> Task {
     Task {
         framework_id: "marathon".into(),
@@ -60,6 +65,7 @@ fn task(id: &str, name: &str) -> Task {
         name: name.into(),
         agent_id: "20c0-S0".into(),
         ordinal: 0,
+        running_since: NO_STATUS,
         addresses: [].into(),
         port_ranges: [].into(),
         discovery: None,
@@ -202,7 +208,7 @@ fn discovery_names_are_entered_as_they_stand_and_mangled() {
 #[test]
 fn a_name_of_which_nothing_is_left_gives_no_record() {
     let mut world = world(vec![task("1", "..."), task("2", "web")]);
-    world.cluster.frameworks.push(framework("--", "10.9.0.2"));
+    add_framework(&mut world, framework("--", "10.9.0.2"));
     let set = RecordSet::build(&world);
     assert_eq!(set.left_out().count(Reason::NothingLeft), 2);
     let mut names = set.names().map(|name| text(&set, name));
@@ -228,10 +234,7 @@ fn reserved_names_take_no_record_from_frameworks_and_tasks() {
         .iter()
         .enumerate()
     {
-        world
-            .cluster
-            .frameworks
-            .push(framework(name, &format!("10.9.1.{index}")));
+        add_framework(&mut world, framework(name, &format!("10.9.1.{index}")));
     }
     let set = RecordSet::build(&world);
     check(&set, "slave.mesos", &["10.0.0.1", "10.0.0.2"]);
@@ -316,11 +319,12 @@ fn a_moved_target_touches_the_owners_of_its_srv_records() {
     };
     let old = at("20c0-S0");
     let mut new = old.clone();
-    new.cluster.agents[0] = Arc::new(Agent {
+    let moved = Arc::new(Agent {
         id: "20c0-S0".into(),
         hostname: "".into(),
         pid: Some(endpoint("10.0.0.7", 5051)),
     });
+    new.cluster.agents = [moved, old.cluster.agents[1].clone()].into();
     let mut set = RecordSet::build(&old);
     let touched = set.update(&old, &new);
     let touched: BTreeSet<String> = touched.iter().map(|&name| text(&set, name)).collect();

@@ -2,10 +2,12 @@
 //! one refresh to the next; `update` changes it in place and says which names were touched.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::World;
 use super::build::{Data, Emitter, Sink, Why};
 use super::changes;
+use super::directory::Directory;
 use super::left_out::{LeftOut, Reason};
 use super::suffix::Suffix;
 use super::task_names::Scratch;
@@ -32,6 +34,8 @@ pub struct RecordSet {
     /// `in-addr.arpa` and `ip6.arpa`.
     reverse_roots: [u32; 2],
     left_out: LeftOut,
+    /// That of the World whose records these are.
+    directory: Arc<Directory>,
 }
 
 impl RecordSet {
@@ -50,8 +54,9 @@ impl RecordSet {
             tree,
             reverse_roots,
             left_out: LeftOut::default(),
+            directory: Arc::new(Directory::new(world)),
         };
-        let emitter = Emitter::new(world);
+        let emitter = Emitter::with(world, set.directory.clone());
         let mut placer = Placer::<true>::new(&mut set, &emitter);
         changes::add_all(&emitter, &mut placer);
         set.tree.track();
@@ -64,7 +69,11 @@ impl RecordSet {
     /// too), and those with an SRV record whose target's addresses changed.
     pub fn update(&mut self, old: &World, new: &World) -> Vec<NameId> {
         self.tree.bury();
-        let (before, after) = (Emitter::new(old), Emitter::new(new));
+        let before = Emitter::with(old, self.directory.clone());
+        if !Directory::is_shared(old, new) {
+            self.directory = Arc::new(Directory::new(new));
+        }
+        let after = Emitter::with(new, self.directory.clone());
         let changes = changes::Changes::between(&before, &after);
         let mut scratch = Scratch::default();
         changes.old_sources(
@@ -189,7 +198,7 @@ struct Placer<'s, const ADD: bool> {
     apex: u32,
     reverse_roots: [u32; 2],
     /// By the suffix's index.
-    suffixes: Vec<SuffixNode>,
+    suffixes: Vec<Option<Box<SuffixNode>>>,
     domain_bytes: usize,
     /// The last /24 that a reverse name was asked in, and its node.
     reverse_net: Option<([u8; 3], u32)>,
@@ -229,16 +238,21 @@ impl<'s, const ADD: bool> Placer<'s, ADD> {
             left_out: &mut set.left_out,
             apex: set.apex.0,
             reverse_roots: set.reverse_roots,
-            suffixes: vec![SuffixNode::default(); emitter.suffix_count()],
+            suffixes: vec![None; emitter.directory().suffix_count()],
             domain_bytes: emitter.world().naming.domain.len() + 1,
             reverse_net: None,
         }
     }
 
+    /// What is known of a suffix; a change meets few of them, and pays for those alone.
+    fn known(&mut self, suffix: &Suffix) -> &mut SuffixNode {
+        self.suffixes[suffix.index].get_or_insert_default()
+    }
+
     fn suffix_node(&mut self, suffix: &Suffix) -> u32 {
         let labels = &suffix.text.as_bytes()[..suffix.text.len() - self.domain_bytes];
         let node = self.below(self.apex, labels.strip_suffix(b".").unwrap_or_default());
-        self.suffixes[suffix.index].node = Some(node);
+        self.known(suffix).node = Some(node);
         node
     }
 
@@ -259,16 +273,16 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
 
     fn name(&mut self, left: &[u8], suffix: &Suffix) -> u32 {
         if left.is_empty() {
-            return match self.suffixes[suffix.index].node {
+            return match self.known(suffix).node {
                 Some(node) => node,
                 None => self.suffix_node(suffix),
             };
         }
-        if let Some(node) = self.suffixes[suffix.index].recent(left) {
+        if let Some(node) = self.known(suffix).recent(left) {
             return node;
         }
         let node = self.instance_name(left, suffix);
-        self.suffixes[suffix.index].remember(left, node);
+        self.known(suffix).remember(left, node);
         node
     }
 

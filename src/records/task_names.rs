@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::build::{Data, Emitter, Place, Sink, TaskNaming, Why, addresses_from};
+use super::build::{Data, Emitter, Sink, TaskNaming, Why, addresses_from};
+use super::directory::Place;
 use super::labels::{self, LabelRule};
 use super::left_out::Reason;
 use super::suffix::Suffix;
@@ -22,7 +23,7 @@ pub(super) struct TaskNames<'a, 'w> {
 
 impl TaskNames<'_, '_> {
     fn at(&self, place: Place) -> &Suffix {
-        self.emitter.at(self.first_suffix, place)
+        self.emitter.directory().at(self.first_suffix, place)
     }
 
     fn place<S: Sink>(&self, sink: &mut S, left: &[u8], place: Place) -> Option<S::Name> {
@@ -49,7 +50,10 @@ impl TaskNames<'_, '_> {
         scratch: &mut Scratch,
     ) {
         scratch.name.clear();
-        self.emitter.rule.append_label(text, &mut scratch.name);
+        self.emitter
+            .directory()
+            .rule
+            .append_label(text, &mut scratch.name);
         if scratch.name.is_empty() {
             sink.left_out(Reason::NothingLeft, None);
         } else if already != Some(&scratch.name[..]) {
@@ -166,7 +170,7 @@ impl TaskNames<'_, '_> {
             port_name,
             ..
         } = scratch;
-        let rule = self.emitter.rule;
+        let rule = self.emitter.directory().rule;
         read_protocols(rule, &port.protocol, protocols);
         port_name.clear();
         rule.append_label(&port.name, port_name);
