@@ -95,15 +95,15 @@ pub const TASK_GROUP_SHARDS: usize = 32;
 pub const TASK_PORTS_MAX: usize = 65_535;
 /// PTR records that one address is answered with, sorted (more help nobody and fill packets).
 pub const PTR_RECORDS_MAX: usize = 8;
-/// Names that a shard should hold: so few that a change copies about 60 KiB, so many that the
-/// half page lost at a shard's end is little, and a large cluster has thousands of shards, not more.
-pub const SHARD_NAMES_WANTED: usize = 512;
+/// Names that a shard should hold: so few that a change copies about 12 KiB for each name that it
+/// touches, so many that the rows of pointers, which it copies too, stay short.
+pub const SHARD_NAMES_WANTED: usize = 128;
 /// SRV targets that the compiler remembers; a thousand stay in the first-level caches.
 pub const KNOWN_TARGETS_MAX: usize = 1024;
 /// Octets of an entry on average, in a large cluster; only a hint for reserving memory.
 pub const ENTRY_BYTES_EXPECTED: usize = 150;
 /// log2 of the most groups of 64 shards that a table has.
-pub const TABLE_GROUP_BITS_MAX: u32 = 12;
+pub const TABLE_GROUP_BITS_MAX: u32 = 14;
 /// Addresses of one SRV target that are kept for the additional section: a TCP answer of 65,535
 /// octets holds no more.
 pub const TARGET_ADDRESSES_MAX: usize = 4096;

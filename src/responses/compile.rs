@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::layout::{
-    self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SHARD_HEAD_BYTES, SLOT_BYTES,
-    SRV_BYTES, TAIL_FOLLOWS,
+    self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
 };
 use super::table::{
     GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard, find,
@@ -16,8 +16,8 @@ use super::table::{
 use super::zone::{Answering, Zone};
 use crate::dns::rtype;
 use crate::limits::{
-    ENTRY_BYTES_EXPECTED, KNOWN_TARGETS_MAX, PTR_RECORDS_MAX, SHARD_NAMES_WANTED,
-    TABLE_GROUP_BITS_MAX, TARGET_ADDRESSES_MAX,
+    KNOWN_TARGETS_MAX, PTR_RECORDS_MAX, SHARD_NAMES_WANTED, TABLE_GROUP_BITS_MAX,
+    TARGET_ADDRESSES_MAX,
 };
 use crate::records::{NameId, Record, RecordSet};
 
@@ -41,12 +41,13 @@ impl ResponseTable {
             let hash = index.hash(&wire);
             if let Some(draft) = drafts.get_mut(index.shard(hash)) {
                 encoder.entry(records, name, &wire, draft);
+                draft.name_count += 1;
                 name_count += 1;
             }
         }
         let shards: Vec<Shard> = drafts
             .into_iter()
-            .map(|draft| draft.finish(&index))
+            .map(|draft| draft.index(&index))
             .collect();
         let groups = shards.chunks(GROUP_SHARDS).map(Group::from).collect();
         Self::finish(index, groups, name_count, answering, serial)
@@ -83,8 +84,8 @@ impl ResponseTable {
                 let Some(shard) = shards.get_mut(index.shard_in_group(of_shard[0].1)) else {
                     continue;
                 };
-                let (draft, old_count) = encoder.replaced(records, shard, of_shard);
-                name_count = name_count + draft.name_count - old_count;
+                let draft = encoder.replaced(records, shard, of_shard, &index);
+                name_count = name_count + draft.name_count - layout::name_count(shard);
                 *shard = draft.finish(&index);
             }
             *group = shards.into();
@@ -137,59 +138,6 @@ fn group_bits_for(name_count: usize) -> u32 {
         .min(TABLE_GROUP_BITS_MAX)
 }
 
-/// A shard that is being written: head, slots and entries, as they stay.
-struct Draft {
-    shard: Vec<u8>,
-    slot_count: usize,
-    name_count: usize,
-}
-
-impl Draft {
-    /// With slots and room for so many names. Room that is not used was never touched and costs no
-    /// memory.
-    fn with_room_for(names: usize) -> Self {
-        let slot_count = (names * 2).next_power_of_two().max(2);
-        let slots_end = SHARD_HEAD_BYTES + slot_count * SLOT_BYTES;
-        let mut shard = Vec::with_capacity(slots_end + (names + names / 4) * ENTRY_BYTES_EXPECTED);
-        shard.extend_from_slice(&(slot_count as u32).to_le_bytes());
-        shard.resize(slots_end, 0);
-        Self {
-            shard,
-            slot_count,
-            name_count: 0,
-        }
-    }
-
-    /// Enters the entries into the slots. Last, because it then goes through the shard in one sweep;
-    /// entering each when it is written would wait for memory each time.
-    fn finish(mut self, index: &Index) -> Shard {
-        let slots_end = SHARD_HEAD_BYTES + self.slot_count * SLOT_BYTES;
-        // At most three quarters full, so that walks are short and an empty slot always ends them.
-        if self.name_count * 4 > self.slot_count * 3 {
-            let mut larger = Self::with_room_for(self.name_count);
-            larger.shard.extend_from_slice(&self.shard[slots_end..]);
-            larger.name_count = self.name_count;
-            return larger.finish(index);
-        }
-        let (head, entries) = self.shard.split_at_mut(slots_end);
-        let slots = &mut head[SHARD_HEAD_BYTES..];
-        let mut place = 0;
-        while let Some(entry) = Entry::at(entries, place).filter(|_| place < entries.len()) {
-            let hash = index.hash(entry.name());
-            let mut slot = index.slot(hash) & (self.slot_count - 1);
-            while layout::u32_at(slots, slot * SLOT_BYTES + 4) != 0 {
-                slot = (slot + 1) & (self.slot_count - 1);
-            }
-            let octets = &mut slots[slot * SLOT_BYTES..(slot + 1) * SLOT_BYTES];
-            octets[..4].copy_from_slice(&Index::tag(hash).to_le_bytes());
-            octets[4..].copy_from_slice(&((slots_end + place) as u32).to_le_bytes());
-            place += entry.bytes().len();
-        }
-        // Shrinks the allocation where it stands; nothing is copied.
-        Shard::from(self.shard)
-    }
-}
-
 /// Writes entries; its buffers are kept from one to the next.
 #[derive(Default)]
 struct Encoder {
@@ -203,41 +151,34 @@ struct Encoder {
 }
 
 impl Encoder {
-    /// The shard with the named entries taken out and written anew where they exist, and how many
-    /// entries it had before.
+    /// The shard with the named entries as the RecordSet has them now.
     fn replaced(
         &mut self,
         records: &RecordSet,
         old: &Shard,
         names: &[(NameId, u64)],
-    ) -> (Draft, usize) {
-        let mut replaced = Vec::with_capacity(names.len());
-        for &(name, _) in names {
-            let mut wire = Vec::new();
+        index: &Index,
+    ) -> Draft {
+        let mut draft = Draft::of(old);
+        let mut wire = Vec::new();
+        for &(name, hash) in names {
+            wire.clear();
             records.append_wire(name, &mut wire);
-            replaced.push(wire);
-        }
-        let old_count = layout::entries(old).count();
-        let mut draft = Draft::with_room_for(old_count + names.len());
-        for entry in layout::entries(old) {
-            if !replaced.iter().any(|wire| wire == entry.name()) {
-                draft.shard.extend_from_slice(entry.bytes());
-                draft.name_count += 1;
-            }
-        }
-        for (&(name, _), wire) in names.iter().zip(&replaced) {
             if records.exists(name) {
-                self.entry(records, name, wire, &mut draft);
+                let start = draft.end();
+                self.entry(records, name, &wire, &mut draft);
+                draft.put_last(start, &wire, hash, index);
+            } else {
+                draft.take_out(&wire, hash, index);
             }
         }
-        (draft, old_count)
+        draft
     }
 
     /// Appends the entry of one name.
     fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], draft: &mut Draft) {
         self.sort_records(records, name);
-        draft.name_count += 1;
-        let entries = &mut draft.shard;
+        let entries = draft.octets();
         let entry_start = entries.len();
         let rrset_count = usize::from(!self.a.is_empty())
             + usize::from(!self.aaaa.is_empty())

@@ -3,7 +3,9 @@
 //! entries. Out: views of them. A reader must never trust a place that lies outside the shard.
 //!
 //! ```text
-//! shard   slot_count u32 | slot_count x (tag u32, entry place u32; 0 is empty) | entries
+//! shard   slot_count u32 | name_count u32 | hole_bytes u32
+//!         | slot_count x (tag u32, entry place u32; 0 is empty) | entries and holes
+//! hole    0 u8 | any u8 | hole_bytes u32 | any octets: an entry that was replaced by a longer one
 //! entry   name_bytes u8 | rrset_count u8 | entry_bytes u32
 //!         | rrset_count x (rtype u16, record_count u32, place u32) | owner name | RRset data
 //! A       record_count x 4 octets              AAAA   record_count x 16 octets
@@ -33,7 +35,7 @@ pub const TAIL_FOLLOWS: u32 = 1 << 31;
 /// Octets of one slot of the index.
 pub const SLOT_BYTES: usize = 8;
 /// Octets before the slots.
-pub const SHARD_HEAD_BYTES: usize = 4;
+pub const SHARD_HEAD_BYTES: usize = 12;
 
 /// One owner name and its RRsets.
 #[derive(Clone, Copy)]
@@ -91,6 +93,11 @@ impl<'a> Entry<'a> {
     /// 0 for an empty non-terminal: the name exists, because names below it do (RFC 8020).
     pub fn rrset_count(&self) -> usize {
         usize::from(self.bytes.get(1).copied().unwrap_or(0))
+    }
+
+    /// Whether it is what an entry left behind. Every name has at least its root label.
+    pub fn is_hole(&self) -> bool {
+        self.bytes.first() == Some(&0)
     }
 
     /// All octets of the entry, to copy it into another shard.
@@ -193,7 +200,7 @@ impl<'a> Target<'a> {
 /// Finds a name in a shard. `tag` and `slot_hash` are parts of the name's hash.
 #[inline]
 pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Option<Entry<'a>> {
-    let slot_count = u32_at(shard, 0) as usize;
+    let slot_count = slot_count(shard);
     // The index is never full, so an empty slot ends the walk; the bound is for a damaged one.
     for step in 0..slot_count {
         let slot = (slot_hash + step) & slot_count.wrapping_sub(1);
@@ -212,15 +219,31 @@ pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Opt
     None
 }
 
-/// Every entry of a shard, in the order in which they were written.
+/// Every entry of a shard, in the order in which they stand.
 pub fn entries(shard: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut at = SHARD_HEAD_BYTES + u32_at(shard, 0) as usize * SLOT_BYTES;
+    let mut at = SHARD_HEAD_BYTES + slot_count(shard) * SLOT_BYTES;
     std::iter::from_fn(move || {
         let entry = Entry::at(shard, at)?;
         let bytes = entry.bytes().len();
         at += bytes;
         (bytes != 0).then_some(entry)
     })
+    .filter(|entry| !entry.is_hole())
+}
+
+/// Slots of a shard's index, a power of two.
+pub fn slot_count(shard: &[u8]) -> usize {
+    u32_at(shard, 0) as usize
+}
+
+/// Entries of a shard.
+pub fn name_count(shard: &[u8]) -> usize {
+    u32_at(shard, 4) as usize
+}
+
+/// Octets of a shard that no entry needs.
+pub fn hole_bytes(shard: &[u8]) -> usize {
+    u32_at(shard, 8) as usize
 }
 
 #[inline]

@@ -2,6 +2,7 @@
 //! `Snapshot`. Compiling runs on the refresh thread only; reading is for every thread and takes no lock.
 
 pub mod compile;
+mod draft;
 pub mod layout;
 pub mod publish;
 pub mod table;
