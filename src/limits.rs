@@ -64,6 +64,17 @@ pub const STATE_OBJECT_BYTES_MAX: usize = 16 << 20;
 pub const STATE_CUT_BUFFER_BYTES: usize = 256 << 10;
 /// Nesting of the state document; the original refused the same depth.
 pub const JSON_DEPTH_MAX: u32 = 10_000;
+/// What is read of the event stream at once: many small events, or a piece of the snapshot.
+pub const RECORD_BUFFER_BYTES: usize = 64 << 10;
+/// Digits of a record's length: as many as fit in 64 bits without a check for each.
+pub const RECORD_LENGTH_DIGITS_MAX: usize = 19;
+/// Events that are handed on at once.
+pub const EVENT_BATCH_MAX: usize = 256;
+/// Batches of events that wait for the refresh thread; then the stream is read no further, until the
+/// master's own patience ends.
+pub const EVENT_BATCHES_WAITING_MAX: usize = 64;
+/// Answer to a question about the master itself; real ones have some 600 octets.
+pub const MASTER_ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Redirects and changes of leader that one refresh follows before it calls them a circle.
 pub const LEADER_HOPS_MAX: usize = 3;
 /// Wait after the first failed fetch; doubled with each further one, shortened at random by up to

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rollcall::mesos::cluster::{
     AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, NO_STATUS, Task,
-    Tasks,
+    TaskState, Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
 use rollcall::records::{Naming, World};
@@ -45,6 +45,7 @@ fn task(index: usize, agents: &[Arc<Agent>], random: &mut fastrand::Rng) -> Task
         name,
         agent_id: Arc::clone(&agents[random.usize(..agents.len())].id),
         ordinal: index as u32,
+        state: TaskState::Running,
         running_since: NO_STATUS,
         addresses: [(
             AddressSource::NetInfo,

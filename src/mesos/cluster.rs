@@ -22,8 +22,11 @@ pub struct Cluster {
     pub frameworks: List<Framework>,
     /// Registered agents in the document's order.
     pub agents: List<Agent>,
-    /// Running tasks, in shards by agent.
+    /// Running tasks on registered agents, in shards by agent.
     pub tasks: Tasks,
+    /// Tasks that the event stream told of and that have no records yet: they do not run, or their
+    /// agent has not been told of. A document's are among `skipped`.
+    pub waiting: Tasks,
     /// What was left out, for `explain` and the log; bounded by `limits::SKIPPED_KEPT_MAX`.
     pub skipped: Arc<Vec<Skipped>>,
     /// How many objects were left out in all.
@@ -39,6 +42,7 @@ impl Cluster {
     /// task that is taken over keeps its old `ordinal`.
     pub fn adopt(&mut self, old: &Self) {
         self.tasks.adopt(&old.tasks);
+        self.waiting.adopt(&old.waiting);
         adopt_list(&mut self.agents, &old.agents, |agent| &agent.id);
         adopt_list(&mut self.frameworks, &old.frameworks, |framework| {
             &framework.id
@@ -115,6 +119,7 @@ pub struct Task {
     pub id: Box<str>,
     pub name: Arc<str>,
     pub agent_id: Arc<str>,
+    pub state: TaskState,
     /// Place in the document, so that lists keep the master's order. Not compared for changes.
     pub ordinal: u32,
     /// `timestamp` of the status that the addresses come from; `NO_STATUS` without one. Not compared
@@ -134,6 +139,21 @@ pub struct Task {
 pub const NO_STATUS: f64 = -1.0;
 
 impl Task {
+    /// Why one of `Cluster::waiting` has no records.
+    pub fn why_waiting(&self) -> Skipped {
+        let why = match self.state {
+            TaskState::Running => format!("its agent {:?} is not listed", self.agent_id),
+            state => format!("state is {state}"),
+        };
+        Skipped {
+            kind: SkippedKind::Task,
+            id: self.id.clone(),
+            name: Box::from(&*self.name),
+            why: why.into(),
+            expected: true,
+        }
+    }
+
     /// The order within a shard, but for tasks that a document names twice.
     pub(super) fn cmp_key(&self, other: &Self) -> Ordering {
         // Most tasks of a shard belong to one framework and share its id.
@@ -152,6 +172,7 @@ impl PartialEq for Task {
             id,
             name,
             agent_id,
+            state,
             ordinal: _,
             running_since: _,
             addresses,
@@ -163,10 +184,60 @@ impl PartialEq for Task {
             && *framework_id == other.framework_id
             && *name == other.name
             && *agent_id == other.agent_id
+            && *state == other.state
             && *addresses == other.addresses
             && *port_ranges == other.port_ranges
             && *discovery == other.discovery
             && *faults == other.faults
+    }
+}
+
+/// What a task does, as far as it matters here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskState {
+    #[default]
+    Running,
+    Staging,
+    Starting,
+    Killing,
+    /// One that we do not know, and that may go on to run.
+    Other,
+    /// It is over, or out of reach: a task that comes back is added anew.
+    Ended,
+}
+
+impl TaskState {
+    /// From Mesos's name of it (`TaskState` of mesos.proto).
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "TASK_RUNNING" => Self::Running,
+            "TASK_STAGING" => Self::Staging,
+            "TASK_STARTING" => Self::Starting,
+            "TASK_KILLING" => Self::Killing,
+            "TASK_FINISHED"
+            | "TASK_FAILED"
+            | "TASK_KILLED"
+            | "TASK_ERROR"
+            | "TASK_LOST"
+            | "TASK_DROPPED"
+            | "TASK_UNREACHABLE"
+            | "TASK_GONE"
+            | "TASK_GONE_BY_OPERATOR" => Self::Ended,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "TASK_RUNNING",
+            Self::Staging => "TASK_STAGING",
+            Self::Starting => "TASK_STARTING",
+            Self::Killing => "TASK_KILLING",
+            Self::Other => "unknown",
+            Self::Ended => "one of the last",
+        })
     }
 }
 
@@ -238,6 +309,7 @@ mod tests {
             name: name.into(),
             // Ten agents, told by the last digit.
             agent_id: id[id.len() - 1..].into(),
+            state: TaskState::Running,
             ordinal,
             running_since: NO_STATUS,
             addresses: Box::default(),

@@ -76,15 +76,25 @@ impl std::error::Error for CutError {}
 
 impl<R: Read> Cutter<R> {
     pub fn new(source: R, bytes_max: u64) -> Self {
+        Self::with_buffer(source, bytes_max, vec![0; STATE_CUT_BUFFER_BYTES])
+    }
+
+    /// The same with the buffer of a Cutter before, for many short documents; it must not be empty.
+    pub fn with_buffer(source: R, bytes_max: u64, buffer: Vec<u8>) -> Self {
         Self {
             source,
-            buffer: vec![0; STATE_CUT_BUFFER_BYTES],
+            buffer,
             start: 0,
             end: 0,
             bytes_read: 0,
             bytes_max,
             fresh: false,
         }
+    }
+
+    /// The buffer, for the next document.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// Octets read from the source so far.

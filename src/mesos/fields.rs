@@ -40,7 +40,8 @@ impl<T> Default for List<T> {
     }
 }
 
-/// Declares an object: its fields and their keys, in lower case.
+/// Declares an object: its fields and their keys, in lower case. Whoever uses it elsewhere imports
+/// what it names.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($key:literal => $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
@@ -112,6 +113,8 @@ macro_rules! object {
         }
     };
 }
+
+pub(super) use object;
 
 object! {
     /// One of `frameworks[].tasks`.
@@ -199,7 +202,7 @@ object! {
 }
 
 /// Whether folding would leave the key as it is: then it is compared once only.
-fn is_folded(key: &str) -> bool {
+pub fn is_folded(key: &str) -> bool {
     key.bytes()
         .all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase())
 }
@@ -371,7 +374,7 @@ impl Decoder {
 
 /// Copies JSON with U+FFFD in place of each octet that is no UTF-8 and of each half of a surrogate
 /// pair that stands alone, as Go reads them.
-fn repair(raw: &[u8], repaired: &mut Vec<u8>) {
+pub fn repair(raw: &[u8], repaired: &mut Vec<u8>) {
     const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
     repaired.clear();
     let mut rest = raw;

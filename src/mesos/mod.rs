@@ -1,19 +1,26 @@
 //! What Mesos said. In: bytes from a master. Out: a `Cluster` that holds the fields which records
 //! need. Runs on the refresh thread only; it must never lose one good task for the sake of a bad one.
 
+pub mod check;
 pub mod cluster;
 mod credentials;
 pub mod cut;
 pub mod error;
+pub mod events;
 pub mod fetch;
 mod fields;
 pub mod hosts;
 pub mod http;
 mod intern;
 pub mod leader;
+pub mod live;
+pub mod recordio;
 mod skips;
 pub mod state;
+
+pub mod summary;
 mod task;
 pub mod tasks;
 mod tls;
+mod v1;
 mod values;

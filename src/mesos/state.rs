@@ -5,13 +5,13 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
-use super::cluster::{Agent, Cluster, Endpoint, Framework, SkippedKind, Task, Tasks};
+use super::cluster::{Agent, Cluster, Endpoint, Framework, SkippedKind, Task, TaskState, Tasks};
 use super::cut::{CutError, Cutter, Kind};
 use super::fields::{AgentFields, Decoder, Loose, TaskFields, Text, fold};
 use super::intern::Interner;
-use super::skips::{Skips, shorten};
+use super::skips::Skips;
 use super::task::{RUNNING, read_addresses, read_discovery};
-use super::values::{read_pid, read_port_ranges};
+use super::values::{read_loose_pid, read_pid, read_port_ranges};
 
 /// What a document held.
 #[derive(Debug)]
@@ -349,6 +349,7 @@ impl Reader {
             id: Box::from(&*fields.id.0),
             name: self.names.intern(&fields.name.0).0,
             agent_id,
+            state: TaskState::Running,
             ordinal: self.tasks.len() as u32,
             running_since,
             addresses,
@@ -406,6 +407,7 @@ impl Reader {
                 frameworks: self.frameworks.into(),
                 agents: self.agents.into(),
                 tasks: Tasks::from_unsorted(tasks),
+                waiting: Tasks::default(),
                 skipped: Arc::new(skips.kept),
                 skipped_count: skips.count,
             },
@@ -439,18 +441,6 @@ fn enter_list<R: Read>(cutter: &mut Cutter<R>, key: &'static str) -> Result<bool
             key,
             wanted: "a list",
         }),
-    }
-}
-
-fn read_loose_pid(pid: &Loose<'_>) -> Result<Option<Endpoint>, String> {
-    match pid {
-        Loose::Missing => Ok(None),
-        Loose::Text(text) if text.trim_matches(' ').is_empty() => Ok(None),
-        Loose::Text(text) => match read_pid(text) {
-            Ok(endpoint) => Ok(Some(endpoint)),
-            Err(why) => Err(format!("pid {:?} {why}", shorten(text))),
-        },
-        Loose::Number(_) | Loose::Other => Err("pid is not a string".to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::cluster::{AddressSource, Discovery, DiscoveryPort, NO_STATUS};
-use super::fields::{DiscoveryFields, Loose, StatusFields};
+use super::fields::{DiscoveryFields, LabelFields, Loose, NetworkFields, StatusFields};
 use super::intern::Interner;
 use super::skips::shorten;
 use super::values::read_address;
@@ -15,13 +15,39 @@ pub const RUNNING: &str = "TASK_RUNNING";
 /// Addresses of a task, and the time of the status that gave them.
 pub type Addresses = (f64, Box<[(AddressSource, IpAddr)]>);
 
+/// A status of a task, in the shapes of `/state` and of the v1 API.
+pub trait Status {
+    fn state(&self) -> &str;
+    fn timestamp(&self) -> f64;
+    fn labels(&self) -> &[LabelFields<'_>];
+    fn networks(&self) -> &[NetworkFields<'_>];
+}
+
+impl Status for StatusFields<'_> {
+    fn state(&self) -> &str {
+        &self.state.0
+    }
+
+    fn timestamp(&self) -> f64 {
+        self.timestamp.0
+    }
+
+    fn labels(&self) -> &[LabelFields<'_>] {
+        &self.labels.0
+    }
+
+    fn networks(&self) -> &[NetworkFields<'_>] {
+        &self.container.networks.0
+    }
+}
+
 /// Addresses of the running status with the greatest time, the first of equal ones.
-pub fn read_addresses(statuses: &[StatusFields<'_>]) -> Addresses {
+pub fn read_addresses(statuses: &[impl Status]) -> Addresses {
     let mut latest = None;
     let mut latest_timestamp = NO_STATUS;
     for status in statuses {
-        if status.state.0 == RUNNING && status.timestamp.0 > latest_timestamp {
-            latest_timestamp = status.timestamp.0;
+        if status.state() == RUNNING && status.timestamp() > latest_timestamp {
+            latest_timestamp = status.timestamp();
             latest = Some(status);
         }
     }
@@ -30,14 +56,14 @@ pub fn read_addresses(statuses: &[StatusFields<'_>]) -> Addresses {
 }
 
 /// The addresses of one status, from all sources.
-fn addresses_of(status: &StatusFields<'_>) -> Box<[(AddressSource, IpAddr)]> {
+pub fn addresses_of(status: &impl Status) -> Box<[(AddressSource, IpAddr)]> {
     let mut addresses = Vec::new();
     let mut add = |source, text: &str| {
         if let Some(address) = read_address(text) {
             addresses.push((source, address));
         }
     };
-    for network in &status.container.networks.0 {
+    for network in status.networks() {
         if network.addresses.0.is_empty() {
             add(AddressSource::NetInfo, &network.address.0);
         }
@@ -46,7 +72,7 @@ fn addresses_of(status: &StatusFields<'_>) -> Box<[(AddressSource, IpAddr)]> {
         }
     }
     for (source, key) in LABEL_SOURCES {
-        for label in status.labels.0.iter().filter(|label| label.key.0 == key) {
+        for label in status.labels().iter().filter(|label| label.key.0 == key) {
             add(source, &label.value.0);
         }
     }

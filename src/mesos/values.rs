@@ -1,10 +1,13 @@
 //! Texts of the state document that hold more than text. In: a pid, a list of port ranges, an
 //! address. Out: numbers and names. No text may make it panic; what is wrong in it is named.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cluster::Endpoint;
+use super::fields::Loose;
+use super::skips::shorten;
 use crate::limits::TASK_PORTS_MAX;
 
 /// Reads a libprocess id, `name@host:port`. The port may be missing behind the colon or be no port;
@@ -37,6 +40,19 @@ pub fn read_pid(text: &str) -> Result<Endpoint, &'static str> {
     })
 }
 
+/// Reads a pid that may be missing or of a wrong type. An error says what is wrong.
+pub fn read_loose_pid(pid: &Loose<'_>) -> Result<Option<Endpoint>, String> {
+    match pid {
+        Loose::Missing => Ok(None),
+        Loose::Text(text) if text.trim_matches(' ').is_empty() => Ok(None),
+        Loose::Text(text) => match read_pid(text) {
+            Ok(endpoint) => Ok(Some(endpoint)),
+            Err(why) => Err(format!("pid {:?} {why}", shorten(text))),
+        },
+        Loose::Number(_) | Loose::Other => Err("pid is not a string".to_owned()),
+    }
+}
+
 /// A host name never ends in a label of digits, so that it cannot be taken for an address
 /// (RFC 1123, 2.1); resolvers that guess would read `127.0.0.01` as octal.
 pub fn ends_in_number(host: &str) -> bool {
@@ -59,49 +75,91 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
         .map(|address: IpAddr| address.to_canonical())
 }
 
+/// Port ranges as they are gathered; what is wrong with one goes to `faults`, and the rest is kept.
+pub struct PortRanges<'a> {
+    pub ranges: Vec<(u16, u16)>,
+    faults: &'a mut Vec<Box<str>>,
+    count: usize,
+}
+
+impl<'a> PortRanges<'a> {
+    pub fn new(faults: &'a mut Vec<Box<str>>) -> Self {
+        Self {
+            ranges: Vec::new(),
+            faults,
+            count: 0,
+        }
+    }
+
+    /// Adds an inclusive range; `text` is how it was written. False where no more fit.
+    pub fn add(&mut self, first: i64, last: i64, text: &dyn fmt::Debug) -> bool {
+        if first < 1 || last > PORT_MAX {
+            self.fault(format!("{text:?} goes beyond 1 to 65535"));
+        }
+        let (first, last) = (first.max(1), last.min(PORT_MAX));
+        let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last)) else {
+            return true;
+        };
+        if first > last {
+            return true;
+        }
+        self.count += usize::from(last - first) + 1;
+        if self.count > TASK_PORTS_MAX {
+            self.fault(format!("more than {TASK_PORTS_MAX} ports"));
+            return false;
+        }
+        self.ranges.push((first, last));
+        true
+    }
+
+    pub fn fault(&mut self, what: String) {
+        self.faults.push(format!("ports: {what}").into());
+    }
+}
+
+/// Ranges in order, with what overlaps or adjoins made one: as a master writes the sum of resources.
+pub fn sum_of_ranges(ranges: &[(u16, u16)]) -> Box<[(u16, u16)]> {
+    let mut ranges = ranges.to_vec();
+    ranges.sort_unstable();
+    let mut sum: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match sum.last_mut() {
+            Some(before) if u32::from(first) <= u32::from(before.1) + 1 => {
+                before.1 = before.1.max(last);
+            }
+            _ => sum.push((first, last)),
+        }
+    }
+    sum.into()
+}
+
 /// Reads `[31000-31001, 31800-31801]`. Only what stands between the first '[' and the next ']'
 /// counts; a range that cannot be read is left out, and `faults` says so.
 pub fn read_port_ranges(text: &str, faults: &mut Vec<Box<str>>) -> Vec<(u16, u16)> {
-    let mut ranges = Vec::new();
+    let mut ports = PortRanges::new(faults);
     if text.is_empty() || text == "[]" {
-        return ranges;
+        return ports.ranges;
     }
     let Some((_, inner)) = text.split_once('[') else {
-        faults.push(format!("ports: {text:?} is not a list of ranges").into());
-        return ranges;
+        ports.fault(format!("{text:?} is not a list of ranges"));
+        return ports.ranges;
     };
     let inner = inner.split_once(']').map_or(inner, |(inner, _)| inner);
-    let mut count = 0;
     for part in inner
         .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
     {
-        let (first, last) = match read_range(part) {
-            Ok(range) => range,
-            Err(why) => {
-                faults.push(format!("ports: {part:?} {why}").into());
-                continue;
+        match read_range(part) {
+            Ok((first, last)) => {
+                if !ports.add(first, last, &part) {
+                    break;
+                }
             }
-        };
-        if first < 1 || last > PORT_MAX {
-            faults.push(format!("ports: {part:?} goes beyond 1 to 65535").into());
+            Err(why) => ports.fault(format!("{part:?} {why}")),
         }
-        let (first, last) = (first.max(1), last.min(PORT_MAX));
-        let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last)) else {
-            continue;
-        };
-        if first > last {
-            continue;
-        }
-        count += usize::from(last - first) + 1;
-        if count > TASK_PORTS_MAX {
-            faults.push(format!("ports: more than {TASK_PORTS_MAX} ports").into());
-            break;
-        }
-        ranges.push((first, last));
     }
-    ranges
+    ports.ranges
 }
 
 const PORT_MAX: i64 = u16::MAX as i64;

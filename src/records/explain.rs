@@ -12,7 +12,7 @@ use super::left_out::Reason;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
 use crate::limits::{EXPLAIN_CANDIDATES_MAX, EXPLAIN_RECORDS_MAX, EXPLAIN_SOURCES_MAX};
-use crate::mesos::cluster::{AddressSource, Agent, Framework, SkippedKind, Task};
+use crate::mesos::cluster::{AddressSource, Agent, Framework, Task};
 
 /// Explains a name given as text, with or without its final dot, in any case.
 pub fn explain(world: &World, name: &str) -> Explanation {
@@ -222,21 +222,15 @@ impl<'w> Watcher<'w> {
     }
 
     fn finish(mut self, likeness: &Likeness) -> Explanation {
-        for skipped in self.world.cluster.skipped.iter() {
-            let is_full = self.explanation.skipped.len() >= EXPLAIN_CANDIDATES_MAX;
-            if !is_full && (likeness.is_like(&skipped.name) || likeness.is_like(&skipped.id)) {
-                self.explanation.skipped.push(SkippedObject {
-                    kind: match skipped.kind {
-                        SkippedKind::Task => "task",
-                        SkippedKind::Agent => "agent",
-                        SkippedKind::Framework => "framework",
-                    },
-                    id: skipped.id.to_string(),
-                    name: skipped.name.to_string(),
-                    why: skipped.why.to_string(),
-                });
-            }
-        }
+        let cluster = &self.world.cluster;
+        let waiting = cluster.waiting.iter().map(|task| task.why_waiting());
+        let like = cluster
+            .skipped
+            .iter()
+            .cloned()
+            .chain(waiting)
+            .filter(|skipped| likeness.is_like(&skipped.name) || likeness.is_like(&skipped.id));
+        self.explanation.skipped = like.take(EXPLAIN_CANDIDATES_MAX).map(Into::into).collect();
         self.explanation.exists |= self.explanation.record_count > 0;
         if !self.explanation.exists {
             self.explanation.nearest = self.near.into_iter().map(|(_, name)| name).collect();

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::mesos::cluster::Skipped;
+
 /// What is known of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
@@ -47,10 +49,21 @@ pub struct Candidate {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedObject {
-    pub kind: &'static str,
+    pub kind: String,
     pub id: String,
     pub name: String,
     pub why: String,
+}
+
+impl From<Skipped> for SkippedObject {
+    fn from(skipped: Skipped) -> Self {
+        Self {
+            kind: skipped.kind.to_string(),
+            id: skipped.id.into(),
+            name: skipped.name.into(),
+            why: skipped.why.into(),
+        }
+    }
 }
 
 impl fmt::Display for Explanation {

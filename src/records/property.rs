@@ -197,6 +197,7 @@ fn task() -> impl Strategy<Value = Arc<Task>> {
                     name,
                     agent_id: agent_id.into(),
                     ordinal,
+                    state: TaskState::Running,
                     running_since: NO_STATUS,
                     addresses: addresses.into(),
                     port_ranges: ports.into(),

@@ -65,6 +65,7 @@ fn task(id: &str, name: &str) -> Task {
         name: name.into(),
         agent_id: "20c0-S0".into(),
         ordinal: 0,
+        state: TaskState::Running,
         running_since: NO_STATUS,
         addresses: [].into(),
         port_ranges: [].into(),

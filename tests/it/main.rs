@@ -8,6 +8,7 @@ mod http;
 mod publishing;
 mod refreshing;
 mod respond;
+mod streams;
 mod support;
 mod table;
 mod transport;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rollcall::mesos::cluster::{
     AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, NO_STATUS, Task,
-    Tasks,
+    TaskState, Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
 use rollcall::records::{Naming, World};
@@ -93,6 +93,7 @@ pub fn task(id: &str, name: &str) -> Task {
         name: name.into(),
         agent_id: "20c0-S0".into(),
         ordinal: 0,
+        state: TaskState::Running,
         running_since: NO_STATUS,
         addresses: Box::new([]),
         port_ranges: Box::new([]),
@@ -170,6 +171,7 @@ pub fn any_task() -> impl Strategy<Value = Task> {
                 name: name.into(),
                 agent_id: agent_id.into(),
                 ordinal,
+                state: TaskState::Running,
                 running_since: NO_STATUS,
                 addresses: addresses.into(),
                 port_ranges: ports
