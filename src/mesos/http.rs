@@ -65,6 +65,8 @@ pub struct Http {
     agent: Agent,
     scheme: &'static str,
     credentials: Credentials,
+    /// An answer may last: only its beginning is bounded in time.
+    lasts: bool,
 }
 
 impl Http {
@@ -87,7 +89,22 @@ impl Http {
             agent,
             scheme: if settings.https { "https" } else { "http" },
             credentials: Credentials::new(&settings.authentication)?,
+            lasts: false,
         })
+    }
+
+    /// The same client with a connection of its own that may last, and that `shut_down` ends alone.
+    pub fn for_stream(&self) -> Result<Self, MasterError> {
+        Ok(Self {
+            agent: Agent::new_with_config(self.agent.config().clone()),
+            lasts: true,
+            ..self.clone()
+        })
+    }
+
+    /// Ends the connections of this client, whatever they wait for.
+    pub fn shut_down(self) {
+        self.agent.shutdown();
     }
 
     /// Asks a master for a path and follows redirects from there.
@@ -141,9 +158,17 @@ impl Http {
                 with_authorization(request, authorization).call()
             }
             Call::Post(json) => {
-                let request = self
-                    .agent
-                    .post(url)
+                let mut request = self.agent.post(url);
+                if self.lasts {
+                    let bound = self.agent.config().timeouts().global;
+                    request = request
+                        .config()
+                        .timeout_global(None)
+                        .timeout_send_request(bound)
+                        .timeout_recv_response(bound)
+                        .build();
+                }
+                let request = request
                     .header(header::CONNECTION, "close")
                     // With a charset behind it masters answer 415.
                     .header(header::CONTENT_TYPE, JSON)

@@ -18,6 +18,7 @@ pub mod recordio;
 mod skips;
 pub mod state;
 
+pub mod subscribe;
 pub mod summary;
 mod task;
 pub mod tasks;
