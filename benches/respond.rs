@@ -22,6 +22,7 @@ fn snapshot(tasks: usize) -> Snapshot {
         generation: 1,
         serial: 1,
         published_at: SystemTime::UNIX_EPOCH,
+        record_counts: Default::default(),
         table: ResponseTable::build(&records, &common::answering(), 1, 1),
         world: Arc::new(world),
     }

@@ -15,15 +15,14 @@ use crate::config::{Config, IpSource};
 use crate::dns::name::wire_from_text;
 use crate::mesos::cluster::{AddressSource, Endpoint};
 use crate::mesos::error::MasterError;
-use crate::mesos::fetch::MasterClient;
-use crate::mesos::hosts::HostResolver;
-use crate::mesos::http::ClientSettings;
+use crate::mesos::http::{ClientSettings, Http};
 use crate::records::Naming;
-use crate::refresh::{Parts, Refresher};
-use crate::responses::publish::{Published, Publisher};
+use crate::refresh::{self, HoldSettings, Parts, Refresher};
+use crate::responses::publish::Published;
 use crate::responses::zone::Answering;
 use crate::serve::respond::{Chaos, Responder, Settings, SubnetFirst};
 use crate::serve::{ServeError, ServeOptions, Server};
+use crate::stats::freshness::SharedFreshness;
 use crate::{http, sys};
 
 /// A running Rollcall.
@@ -90,8 +89,9 @@ impl Daemon {
         let published = Published::default();
         let settings = settings(&config)?;
         let answering = answering(&config)?;
-        let client =
-            MasterClient::new(ClientSettings::from(&*config)).map_err(DaemonError::Master)?;
+        let http_client =
+            Http::new(&ClientSettings::from(&*config)).map_err(DaemonError::Master)?;
+        let freshness = SharedFreshness::default();
         let server = config.dns_on.then(|| {
             let address = SocketAddr::new(config.listener, config.port);
             let options = ServeOptions {
@@ -114,13 +114,9 @@ impl Daemon {
         let http = http.transpose().map_err(DaemonError::Http)?;
         let woken = server.as_ref().map(Server::waker);
         let refresher = Refresher::start(Parts {
-            client,
-            hosts: HostResolver::default(),
-            naming: naming(&config),
-            listener: config.listener,
-            answering,
-            interval: config.refresh_interval,
-            publisher: Publisher::new(Arc::clone(&published)),
+            settings: refresh_settings(&config, http_client, answering),
+            published: Arc::clone(&published),
+            freshness,
             wake: Box::new(move || woken.iter().for_each(|wake| wake())),
         })
         .map_err(DaemonError::Thread)?;
@@ -203,12 +199,37 @@ fn answering(config: &Config) -> Result<Answering, DaemonError> {
     })
 }
 
-/// What names are made from; the listener's addresses are filled in by each refresh.
-fn naming(config: &Config) -> Naming {
+/// What refreshing needs of the configuration.
+fn refresh_settings(config: &Config, http: Http, answering: Answering) -> refresh::Settings {
+    refresh::Settings {
+        source: config.source,
+        http,
+        masters: masters(config),
+        state_bytes_max: config.state_bytes_max,
+        interval: config.refresh_interval,
+        check_factor: config.check_factor,
+        publish_interval: config.publish_interval,
+        state_timeout: config.state_timeout,
+        hold: HoldSettings {
+            agents_percent: config.hold_percent,
+            time_max: config.hold_max,
+        },
+        naming: naming(config),
+        listener: config.listener,
+        answering,
+    }
+}
+
+fn masters(config: &Config) -> Vec<Endpoint> {
     let masters = config.masters.iter().map(|master| Endpoint {
         host: master.host.as_str().into(),
         port: Some(master.port),
     });
+    masters.collect()
+}
+
+/// What names are made from; the listener's addresses are filled in by each refresh.
+fn naming(config: &Config) -> Naming {
     Naming {
         domain: config.domain.as_str().into(),
         rfc952: config.enforce_rfc952,
@@ -217,7 +238,7 @@ fn naming(config: &Config) -> Naming {
             .iter()
             .map(|&source| address_source(source))
             .collect(),
-        masters: masters.collect(),
+        masters: masters(config).into(),
         soa_mname: config.soa.mname.as_str().into(),
         listener_addresses: Box::new([] as [IpAddr; 0]),
     }

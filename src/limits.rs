@@ -77,6 +77,37 @@ pub const EVENT_BATCHES_WAITING_MAX: usize = 64;
 pub const MASTER_ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Redirects and changes of leader that one refresh follows before it calls them a circle.
 pub const LEADER_HOPS_MAX: usize = 3;
+/// Subscribing costs a master a whole snapshot, so that no host asks for two at once; the bound up to
+/// which the wait is drawn doubles from the first to the last of these.
+pub const STREAM_RETRY_FLOOR: Duration = Duration::from_millis(500);
+pub const STREAM_RETRY_FIRST: Duration = Duration::from_secs(1);
+pub const STREAM_RETRY_MAX: Duration = Duration::from_secs(60);
+/// A stream that lasted so long was a good one: the next failure counts as the first.
+pub const STREAM_GOOD: Duration = Duration::from_secs(60);
+/// A master that has no stream is asked again after this: it may have been replaced by a newer one.
+pub const STREAM_MISSING_RETRY: Duration = Duration::from_secs(600);
+/// After ZooKeeper told of another leader, its first subscribers are spread over this.
+pub const STREAM_NEW_LEADER_SPREAD: Duration = Duration::from_millis(500);
+/// Heartbeats that a stream may miss; then it is cut.
+pub const STREAM_HEARTBEATS_MISSED_MAX: u32 = 5;
+/// Before the first table, a stream that takes longer than this to begin is helped by a poll.
+pub const STREAM_FIRST_PATIENCE: Duration = Duration::from_secs(10);
+/// Before the first table of a stream, so long is waited for frameworks' pids.
+pub const PIDS_WAIT: Duration = Duration::from_secs(2);
+/// After an event that did not fit, the check comes this soon, but not more often than once in the
+/// time below.
+pub const CHECK_SOON: Duration = Duration::from_secs(2);
+pub const CHECK_SOON_EVERY: Duration = Duration::from_secs(60);
+/// Differences that a check mends object by object; more of them, and more than a tenth of all tasks,
+/// say that the stream is not to be trusted, or the document is not: then a new snapshot decides.
+pub const CHECK_MENDED_MAX: usize = 100;
+/// Differences that a check logs one by one.
+pub const CHECK_LOGGED_MAX: usize = 10;
+/// How long the tasks of an agent that came back after a failover may take to be told of again. They
+/// come with it; this is for a master in trouble.
+pub const HOLD_SETTLE: Duration = Duration::from_secs(5);
+/// Held tasks whose names `/v1/status` shows.
+pub const HELD_TASKS_SHOWN_MAX: usize = 16;
 /// Wait after the first failed fetch; doubled with each further one, shortened at random by up to
 /// half, so that the hosts of a cluster do not fall upon a master that just came back.
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);

@@ -20,6 +20,12 @@ pub fn report(loaded: &Loaded) -> String {
     }
     for (key, origin) in &loaded.origins {
         let value = match *key {
+            "Source" => Value::from(config.source.name()),
+            "CheckFactor" => Value::from(config.check_factor),
+            "PublishIntervalMs" => Value::from(config.publish_interval.as_millis() as u64),
+            "HoldPercent" => Value::from(config.hold_percent),
+            "HoldSeconds" => Value::from(config.hold_max.as_secs()),
+            "ReadyAgeSeconds" => Value::from(config.ready_age_max.as_secs()),
             "StateBytesMax" => Value::from(config.state_bytes_max),
             "ClientSubnetFrom" => config
                 .client_subnet_from

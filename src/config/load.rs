@@ -13,7 +13,7 @@ use super::keys::{self, KEYS};
 use super::settings::Settings;
 use super::tls::{self, PairError};
 use super::values::{self, Wrong};
-use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Spelled};
+use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Source, Spelled};
 use crate::dns::subnet::Subnet;
 
 /// Read where -config names no other, and only then allowed to be absent.
@@ -148,6 +148,14 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         zk_detection_timeout: seconds("ZkDetectionTimeout")?,
         masters: masters(settings)?,
         refresh_interval: seconds("RefreshSeconds")?,
+        source: source(settings)?,
+        check_factor: settings.integer("CheckFactor")?,
+        publish_interval: settings
+            .integer("PublishIntervalMs")
+            .map(Duration::from_millis)?,
+        hold_percent: settings.integer("HoldPercent")?,
+        hold_max: seconds("HoldSeconds")?,
+        ready_age_max: seconds("ReadyAgeSeconds")?,
         state_timeout: seconds("StateTimeoutSeconds")?,
         state_bytes_max: settings.integer("StateBytesMax")?,
         mesos_https: settings.boolean("MesosHTTPSOn")?,
@@ -341,6 +349,14 @@ fn ip_sources(settings: &Settings) -> Result<Vec<IpSource>, ConfigError> {
         sources.push(source);
     }
     Ok(sources)
+}
+
+fn source(settings: &Settings) -> Result<Source, ConfigError> {
+    const KEY: &str = "Source";
+    let text = settings.text(KEY)?;
+    let mut all = Source::ALL.into_iter();
+    all.find(|source| source.name() == text)
+        .ok_or_else(|| settings.wrong(KEY, "unknown source", "right would be auto, stream or poll"))
 }
 
 fn client_subnet_from(settings: &Settings) -> Result<Vec<Subnet>, ConfigError> {

@@ -32,6 +32,18 @@ pub struct Config {
     pub masters: Vec<Master>,
     /// `RefreshSeconds`: from the end of one fetch to the start of the next, before jitter.
     pub refresh_interval: Duration,
+    /// `Source` (Rollcall's own, like the six that follow).
+    pub source: Source,
+    /// `CheckFactor`: intervals from one check of the stream to the next.
+    pub check_factor: u32,
+    /// `PublishIntervalMs`: the shortest time between two publications.
+    pub publish_interval: Duration,
+    /// `HoldPercent`: 1 to 100.
+    pub hold_percent: u32,
+    /// `HoldSeconds`; zero: nothing is held.
+    pub hold_max: Duration,
+    /// `ReadyAgeSeconds`; zero: any age.
+    pub ready_age_max: Duration,
     /// `StateTimeoutSeconds`: bound on one fetch of the state.
     pub state_timeout: Duration,
     /// `StateBytesMax` (Rollcall's own): a longer state document is refused.
@@ -154,6 +166,30 @@ pub struct Soa {
     pub expire_seconds: u32,
     /// Also the bound on negative answers' TTL (RFC 2308, 5).
     pub minimum_seconds: u32,
+}
+
+/// Where changes of the cluster come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The event stream where the master has one, checked against the state; else the state.
+    Auto,
+    /// The event stream alone.
+    Stream,
+    /// The state alone.
+    Poll,
+}
+
+impl Source {
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Stream, Self::Poll];
+
+    /// As `Source` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Stream => "stream",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// One of `IPSources`.

@@ -8,16 +8,42 @@ use super::state::StateError;
 
 #[derive(Debug)]
 pub enum MasterError {
-    File { path: PathBuf, why: String },
+    File {
+        path: PathBuf,
+        why: String,
+    },
     NoRoots,
     IamMissing,
-    Request { url: String, why: String },
-    Tls { url: String, why: String },
-    Status { url: String, status: u16 },
-    Redirect { url: String, to: String },
-    Circle { way: String },
-    State { url: String, error: StateError },
-    NoMaster { errors: Vec<MasterError> },
+    Request {
+        url: String,
+        why: String,
+    },
+    Tls {
+        url: String,
+        why: String,
+    },
+    Status {
+        url: String,
+        status: u16,
+    },
+    /// Its state is empty because it has not read its registry yet.
+    NotRecovered {
+        url: String,
+    },
+    Redirect {
+        url: String,
+        to: String,
+    },
+    Circle {
+        way: String,
+    },
+    State {
+        url: String,
+        error: StateError,
+    },
+    NoMaster {
+        errors: Vec<MasterError>,
+    },
 }
 
 impl fmt::Display for MasterError {
@@ -45,6 +71,11 @@ impl fmt::Display for MasterError {
                     _ => Ok(()),
                 }
             }
+            Self::NotRecovered { url } => write!(
+                f,
+                "{url} leads but has not recovered its registry, so that its state is empty; it does when a \
+                 quorum of the masters is there"
+            ),
             Self::Redirect { url, to } => write!(
                 f,
                 "{url} redirects to {to:?}, which is no master to follow; check MesosHTTPSOn"

@@ -14,9 +14,10 @@ use super::cluster::{Agent, Cluster, Framework, SkippedKind, Task, TaskState, Ta
 use super::cut::{CutError, Cutter, Kind};
 use super::fields::{Decoder, Loose, Text, fold, repair};
 use super::skips::Skips;
+pub use super::v1::TaskUpdate;
 use super::v1::{
     AgentAddedFields, AgentFields, AgentRemovedFields, FrameworkFields, FrameworkRemovedFields,
-    FrameworkToldFields, Keeper, TaskAddedFields, TaskFields, TaskUpdate, TaskUpdatedFields,
+    FrameworkToldFields, Keeper, TaskAddedFields, TaskFields, TaskUpdatedFields,
 };
 use crate::limits::STATE_CUT_BUFFER_BYTES;
 

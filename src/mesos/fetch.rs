@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::cluster::{Cluster, Endpoint};
 use super::error::MasterError;
 use super::hosts::look_up;
-use super::http::{Call, ClientSettings, Http};
+use super::http::{Call, Http};
 use super::leader::{Answer, Ask, Hops, find_leader_state};
-use super::state::read_state;
+use super::state::{StateError, read_state};
+use super::summary::{Pids, read_pids};
 
 /// A fetch that succeeded.
 #[derive(Debug)]
@@ -26,44 +27,60 @@ pub struct Fetched {
     pub took: Duration,
 }
 
-/// Asks masters for their state; remembers who led and where each has it.
+/// Asks masters for their state; remembers where each has it.
 pub struct MasterClient {
-    masters: Vec<Endpoint>,
-    last_leader: Option<Endpoint>,
     requester: Requester,
 }
 
 impl MasterClient {
-    pub fn new(settings: ClientSettings) -> Result<Self, MasterError> {
-        let http = Http::new(&settings)?;
-        Ok(Self {
-            masters: settings.masters,
-            last_leader: None,
+    /// A document longer than `state_bytes_max` is refused.
+    pub fn new(http: Http, state_bytes_max: u64) -> Self {
+        Self {
             requester: Requester {
                 http,
-                bytes_max: settings.state_bytes_max,
+                bytes_max: state_bytes_max,
                 paths: HashMap::new(),
             },
-        })
+        }
     }
 
-    /// Fetches the leader's state: from the last known leader, or by way of the listed masters.
-    pub fn fetch(&mut self) -> Result<Fetched, MasterError> {
+    /// Fetches the leader's state by way of these masters, in their order.
+    pub fn fetch(&mut self, masters: &[Endpoint]) -> Result<Fetched, MasterError> {
         let started = Instant::now();
-        let mut candidates: Vec<Endpoint> = self.last_leader.iter().cloned().collect();
-        for master in &self.masters {
-            if !candidates.contains(master) {
-                candidates.push(master.clone());
-            }
+        let Answer { state, from } = find_leader_state(&mut self.requester, masters)?;
+        if state.cluster.agents.is_empty() && state.cluster.frameworks.is_empty() {
+            self.check_recovery(&from)?;
         }
-        let Answer { state, from } = find_leader_state(&mut self.requester, &candidates)?;
-        self.last_leader = Some(from.clone());
         Ok(Fetched {
             cluster: state.cluster,
             from,
             bytes: state.bytes,
             bad_count: state.bad_count,
             took: started.elapsed(),
+        })
+    }
+
+    /// A leader that has not recovered yet gives an empty state, with status 200; only the v1 API says
+    /// so (503). Masters that have no such API, or do not answer there, are believed.
+    fn check_recovery(&self, leader: &Endpoint) -> Result<(), MasterError> {
+        let call = Call::Post(r#"{"type":"GET_MASTER"}"#);
+        let http = &self.requester.http;
+        match http.ask(call, leader, "/api/v1", &mut Hops::new(leader)) {
+            Err(MasterError::Status { url, status: 503 }) => Err(MasterError::NotRecovered { url }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks a leader where its libprocess schedulers are.
+    pub fn fetch_pids(&mut self, leader: &Endpoint) -> Result<Pids, MasterError> {
+        let Requester {
+            http, bytes_max, ..
+        } = &self.requester;
+        let reply = http.ask(Call::Get, leader, SUMMARY, &mut Hops::new(leader))?;
+        let url = reply.url;
+        read_pids(reply.body.into_reader(), *bytes_max).map_err(|error| {
+            let error = StateError::Cut(error);
+            MasterError::State { url, error }
         })
     }
 }
@@ -74,6 +91,9 @@ struct Requester {
     /// Which of `PATHS` a master has; a handful of masters in the life of a cluster.
     paths: HashMap<Endpoint, usize>,
 }
+
+/// A few hundred octets an agent and a framework; masters since 0.23 have it.
+const SUMMARY: &str = "/state-summary";
 
 /// Where masters of all ages have their state: today's, those behind a prefix, those before 1.0.
 const PATHS: [&str; 3] = ["/state", "/master/state", "/master/state.json"];

@@ -87,15 +87,18 @@ pub fn look_up(name: &str) -> Option<Arc<[IpAddr]>> {
 }
 
 type LookUp = fn(&str) -> Option<Arc<[IpAddr]>>;
-type Answer = (Arc<str>, Option<Arc<[IpAddr]>>);
+/// What came of one look-up.
+pub type HostAnswer = (Arc<str>, Option<Arc<[IpAddr]>>);
 
 /// Looks names up on threads of its own: the system's resolver may take long and cannot be hurried.
 /// Belongs to the refresh thread.
 pub struct HostResolver {
     look_up: LookUp,
     /// Started with the first name; most clusters have none.
-    threads: Option<(Sender<Arc<str>>, Receiver<Answer>)>,
+    threads: Option<(Sender<Arc<str>>, Receiver<HostAnswer>)>,
     known: HashMap<Arc<str>, Known>,
+    /// Answers were noted that no call of `resolve` has given yet.
+    has_news: bool,
 }
 
 /// What is known of one name.
@@ -119,7 +122,24 @@ impl HostResolver {
             look_up,
             threads: None,
             known: HashMap::new(),
+            has_news: false,
         }
+    }
+
+    /// Answers that come between two calls of `resolve`, where any are due.
+    pub fn late_answers(&self) -> Option<&Receiver<HostAnswer>> {
+        self.threads.as_ref().map(|(_, answers)| answers)
+    }
+
+    /// Takes one of them.
+    pub fn note_late(&mut self, answer: HostAnswer) {
+        self.note(answer, Instant::now());
+        self.has_news = true;
+    }
+
+    /// Whether the next `resolve` may give something else for the same names.
+    pub fn has_news(&self) -> bool {
+        self.has_news
     }
 
     /// Looks up those of `names` whose answer is old, and waits at most `wait_max` for it. What
@@ -130,6 +150,7 @@ impl HostResolver {
         let deadline = now + wait_max;
         let left_out = names.len().saturating_sub(HOST_NAMES_MAX);
         self.collect(now);
+        self.has_news = false;
         self.known
             .retain(|name, known| known.asked || names.contains(name));
         let first = || names.iter().take(HOST_NAMES_MAX);
@@ -159,7 +180,7 @@ impl HostResolver {
 
     /// Takes the answers that came since the last call.
     fn collect(&mut self, now: Instant) {
-        let late: Vec<Answer> = match &self.threads {
+        let late: Vec<HostAnswer> = match &self.threads {
             Some((_, answers)) => answers.try_iter().collect(),
             None => Vec::new(),
         };
@@ -168,7 +189,7 @@ impl HostResolver {
         }
     }
 
-    fn note(&mut self, (name, addresses): Answer, now: Instant) {
+    fn note(&mut self, (name, addresses): HostAnswer, now: Instant) {
         if let Some(known) = self.known.get_mut(&name) {
             known.asked = false;
             known.answered = Some(now);
@@ -197,7 +218,7 @@ impl HostResolver {
 }
 
 /// The threads end when the resolver is dropped, each after the look-up that it is in.
-fn start_threads(look_up: LookUp) -> (Sender<Arc<str>>, Receiver<Answer>) {
+fn start_threads(look_up: LookUp) -> (Sender<Arc<str>>, Receiver<HostAnswer>) {
     let (requests, to_look_up) = bounded::<Arc<str>>(HOST_NAMES_MAX);
     // Holds no more than was asked for, which the first channel bounds.
     let (answered, answers) = unbounded();

@@ -2,6 +2,7 @@
 //! master, a path and what to do there. Out: an answer of status 200 and who gave it, or an error.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::{Response, StatusCode, header};
@@ -65,6 +66,8 @@ pub struct Http {
     agent: Agent,
     scheme: &'static str,
     credentials: Credentials,
+    /// Shared by clones alone.
+    identity: Arc<()>,
     /// An answer may last: only its beginning is bounded in time.
     lasts: bool,
 }
@@ -89,6 +92,7 @@ impl Http {
             agent,
             scheme: if settings.https { "https" } else { "http" },
             credentials: Credentials::new(&settings.authentication)?,
+            identity: Arc::new(()),
             lasts: false,
         })
     }
@@ -100,6 +104,11 @@ impl Http {
             lasts: true,
             ..self.clone()
         })
+    }
+
+    /// Whether two are one: made at once, for the same masters and credentials.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.identity, &other.identity)
     }
 
     /// Ends the connections of this client, whatever they wait for.

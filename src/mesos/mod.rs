@@ -14,6 +14,7 @@ pub mod http;
 mod intern;
 pub mod leader;
 pub mod live;
+pub mod poll;
 pub mod recordio;
 mod skips;
 pub mod state;

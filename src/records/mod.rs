@@ -25,7 +25,7 @@ use crate::mesos::cluster::{AddressSource, Cluster, Endpoint};
 use crate::mesos::hosts::Hosts;
 
 pub use left_out::{LeftOut, Reason};
-pub use set::{NameId, Record, RecordSet};
+pub use set::{NameId, Record, RecordCounts, RecordSet};
 
 /// All that records are made from.
 #[derive(Clone, Debug)]

@@ -54,6 +54,9 @@ fn contents(set: &RecordSet) -> Contents {
         assert!(found.names.insert(owner), "one name once");
     }
     assert_eq!(found.names.len(), set.name_count());
+    let counts = set.record_counts();
+    let sum = counts.a + counts.aaaa + counts.srv + counts.ptr;
+    assert_eq!(found.records.len(), sum);
     found
 }
 

@@ -27,6 +27,15 @@ pub enum Record {
     Ptr { target: NameId },
 }
 
+/// Records by their type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordCounts {
+    pub a: usize,
+    pub aaaa: usize,
+    pub srv: usize,
+    pub ptr: usize,
+}
+
 /// Owner names and their data.
 pub struct RecordSet {
     tree: Tree,
@@ -107,6 +116,12 @@ impl RecordSet {
     /// How many names exist.
     pub fn name_count(&self) -> usize {
         self.tree.name_count()
+    }
+
+    /// How many records there are, each once.
+    pub fn record_counts(&self) -> RecordCounts {
+        let [a, aaaa, srv, ptr] = self.tree.record_counts();
+        RecordCounts { a, aaaa, srv, ptr }
     }
 
     /// Whether the name has records or names below it; a touched name may have ceased to.

@@ -1,6 +1,8 @@
 //! The tree of names: labels and records in, names by number out. All lives in a few arrays and one
 //! hash index; what is freed is used again. It must never know why a record is there.
 
+mod settle;
+
 use std::hash::{BuildHasher, Hasher};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -32,6 +34,8 @@ pub(super) struct Tree {
     free_ipv6: Vec<u32>,
     /// Nodes that exist, those above the apex included.
     existing_count: usize,
+    /// Records that some source gives, by kind.
+    record_counts: [usize; 4],
     above: Vec<u32>,
     /// Whether changes are noted, for `settle`.
     tracking: bool,
@@ -120,6 +124,7 @@ impl Tree {
             ipv6: Vec::new(),
             free_ipv6: Vec::new(),
             existing_count: 0,
+            record_counts: [0; 4],
             above: vec![ROOT],
             tracking: false,
             touched: Vec::new(),
@@ -238,7 +243,7 @@ impl Tree {
         if let Some(row) = self.find_row(owner, &record) {
             self.rows[row as usize].count += 1;
             if self.rows[row as usize].count == 1 {
-                self.gained_row(owner);
+                self.gained_row(owner, self.rows[row as usize].kind);
             }
             return;
         }
@@ -276,7 +281,7 @@ impl Tree {
         if let Some(target) = target {
             self.nodes[target].first_referrer = id;
         }
-        self.gained_row(owner);
+        self.gained_row(owner, kind);
         let node = &self.nodes[owner as usize];
         if node.flags & MANY != 0 {
             self.index_row(id);
@@ -296,6 +301,7 @@ impl Tree {
         debug_assert!(*count > 0, "a record is removed once too often");
         *count = count.saturating_sub(1);
         if *count == 0 {
+            self.record_counts[self.rows[row as usize].kind as usize] -= 1;
             self.nodes[owner as usize].live_rows -= 1;
             if !self.exists(owner) {
                 self.ceased(owner);
@@ -303,7 +309,8 @@ impl Tree {
         }
     }
 
-    fn gained_row(&mut self, owner: u32) {
+    fn gained_row(&mut self, owner: u32, kind: Kind) {
+        self.record_counts[kind as usize] += 1;
         if !self.exists(owner) {
             self.began(owner);
         }
@@ -369,6 +376,11 @@ impl Tree {
     pub(super) fn name_count(&self) -> usize {
         let above = self.above.iter().filter(|&&node| self.exists(node)).count();
         self.existing_count - above
+    }
+
+    /// A, AAAA, SRV and PTR records.
+    pub(super) fn record_counts(&self) -> [usize; 4] {
+        self.record_counts
     }
 
     pub(super) fn append_wire(&self, node: u32, wire: &mut Vec<u8>) {
@@ -470,175 +482,6 @@ impl Tree {
         (self.ipv6.len() - 1) as u32
     }
 
-    /// Ends a round of changes: removes the records that no source gives any more, and returns the
-    /// names whose answers may differ from before the round.
-    pub(super) fn settle(&mut self) -> Vec<NameId> {
-        let touched = std::mem::take(&mut self.touched);
-        let mut round = Round::default();
-        for &node in &touched {
-            self.settle_node(node, &mut round);
-        }
-        for &target in &round.targets {
-            self.sweep_referrers(target);
-        }
-        for &node in &round.readdressed {
-            let mut row = self.nodes[node as usize].first_referrer;
-            while row != NONE {
-                let Row { owner, kind, .. } = self.rows[row as usize];
-                if kind == Kind::Srv {
-                    self.mark_changed(owner, &mut round.changed);
-                }
-                row = self.rows[row as usize].next_referrer;
-            }
-        }
-        for &row in &round.dead {
-            let Row { kind, data, .. } = self.rows[row as usize];
-            if kind == Kind::Aaaa {
-                self.free_ipv6.push(data);
-            }
-            self.free_rows.push(row);
-        }
-        for &node in touched.iter().chain(&round.targets) {
-            if !self.is_needed(node) {
-                self.dying.push(node);
-            }
-        }
-        let mut changed = Vec::with_capacity(round.changed.len());
-        for &node in &round.changed {
-            self.nodes[node as usize].flags &= !CHANGED;
-            changed.push(NameId(node));
-        }
-        changed
-    }
-
-    fn settle_node(&mut self, node: u32, round: &mut Round) {
-        let flags = self.nodes[node as usize].flags;
-        self.nodes[node as usize].flags &= !(TOUCHED | EXISTED);
-        let mut changed = (flags & EXISTED != 0) != self.is_name(node);
-        let mut readdressed = false;
-        let mut previous = NONE;
-        let mut row = self.nodes[node as usize].first_row;
-        while row != NONE {
-            let Row {
-                next_in_owner,
-                count,
-                data,
-                kind,
-                fresh,
-                ..
-            } = self.rows[row as usize];
-            // A record that came and went within the round was never answered.
-            let differs = fresh == (count > 0);
-            changed |= differs;
-            readdressed |= differs && matches!(kind, Kind::A | Kind::Aaaa);
-            self.rows[row as usize].fresh = false;
-            if count > 0 {
-                previous = row;
-            } else {
-                if flags & MANY != 0 {
-                    self.unindex_row(row);
-                }
-                match previous {
-                    NONE => self.nodes[node as usize].first_row = next_in_owner,
-                    _ => self.rows[previous as usize].next_in_owner = next_in_owner,
-                }
-                round.dead.push(row);
-                if matches!(kind, Kind::Srv | Kind::Ptr)
-                    && self.nodes[data as usize].flags & SWEEP == 0
-                {
-                    self.nodes[data as usize].flags |= SWEEP;
-                    round.targets.push(data);
-                }
-            }
-            row = next_in_owner;
-        }
-        if self.nodes[node as usize].first_row == NONE {
-            self.nodes[node as usize].flags &= !MANY;
-        }
-        if changed && (flags & ABOVE == 0 || flags & EXISTED != 0) {
-            self.mark_changed(node, &mut round.changed);
-        }
-        if readdressed {
-            round.readdressed.push(node);
-        }
-    }
-
-    fn mark_changed(&mut self, node: u32, changed: &mut Vec<u32>) {
-        if self.nodes[node as usize].flags & CHANGED == 0 {
-            self.nodes[node as usize].flags |= CHANGED;
-            changed.push(node);
-        }
-    }
-
-    fn unindex_row(&mut self, row: u32) {
-        let hash = self.hash_row(row);
-        if let Ok(entry) = self.many.find_entry(hash, |&other| other == row) {
-            entry.remove();
-        }
-    }
-
-    fn sweep_referrers(&mut self, target: u32) {
-        self.nodes[target as usize].flags &= !SWEEP;
-        let mut previous = NONE;
-        let mut row = self.nodes[target as usize].first_referrer;
-        while row != NONE {
-            let Row {
-                next_referrer,
-                count,
-                ..
-            } = self.rows[row as usize];
-            if count > 0 {
-                previous = row;
-            } else if previous == NONE {
-                self.nodes[target as usize].first_referrer = next_referrer;
-            } else {
-                self.rows[previous as usize].next_referrer = next_referrer;
-            }
-            row = next_referrer;
-        }
-    }
-
-    fn is_needed(&self, node: u32) -> bool {
-        let node = &self.nodes[node as usize];
-        node.first_row != NONE
-            || node.first_referrer != NONE
-            || node.children > 0
-            || node.parent == NONE
-            || node.flags & (PINNED | ABOVE) != 0
-    }
-
-    /// Frees the nodes that the last round left without need. Their numbers are given out again.
-    pub(super) fn bury(&mut self) {
-        for mut node in std::mem::take(&mut self.dying) {
-            while self.nodes[node as usize].flags & FREED == 0 && !self.is_needed(node) {
-                let parent = self.nodes[node as usize].parent;
-                self.free_node(node);
-                self.nodes[parent as usize].children -= 1;
-                node = parent;
-            }
-        }
-    }
-
-    fn free_node(&mut self, node: u32) {
-        let Node {
-            parent,
-            label_offset,
-            label_bytes,
-            ..
-        } = self.nodes[node as usize];
-        let hash = hash_label(
-            &self.hasher,
-            parent,
-            label_of(&self.labels, &self.nodes[node as usize]),
-        );
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == node) {
-            entry.remove();
-        }
-        self.free_labels[usize::from(label_bytes)].push(label_offset);
-        self.nodes[node as usize].flags = FREED;
-        self.free_nodes.push(node);
-    }
-
     /// Octets that the arrays hold in use, for the tests of reuse.
     #[cfg(test)]
     pub(super) fn slot_counts(&self) -> [usize; 4] {
@@ -657,18 +500,6 @@ pub(super) struct Room {
     pub(super) names: usize,
     pub(super) rows: usize,
     pub(super) label_bytes: usize,
-}
-
-/// What `settle` gathers.
-#[derive(Default)]
-struct Round {
-    changed: Vec<u32>,
-    /// Names whose addresses changed.
-    readdressed: Vec<u32>,
-    /// Rows out of their owner's list.
-    dead: Vec<u32>,
-    /// Targets of dead rows.
-    targets: Vec<u32>,
 }
 
 fn label_of<'a>(labels: &'a [u8], node: &Node) -> &'a [u8] {

@@ -8,7 +8,7 @@ use std::fmt;
 use tracing::warn;
 
 use crate::limits::FAULTS_LOGGED_MAX;
-use crate::mesos::cluster::{Cluster, SkippedKind};
+use crate::mesos::cluster::{Cluster, SkippedKind, Task};
 use crate::records::RecordSet;
 
 /// What was told of already and is still so; what went away is told of again if it comes back.
@@ -16,11 +16,14 @@ use crate::records::RecordSet;
 pub struct Told {
     objects: HashSet<(SkippedKind, Box<str>)>,
     names: String,
+    /// Lines since the last whole view.
+    of_events: usize,
 }
 
 impl Told {
     /// Objects of the state, and parts of tasks, that could not be used.
     pub fn objects(&mut self, cluster: &Cluster) {
+        self.of_events = 0;
         let mut lines = Lines::default();
         let mut present = HashSet::new();
         for skipped in cluster.skipped.iter().filter(|skipped| !skipped.expected) {
@@ -45,6 +48,16 @@ impl Told {
         }
         self.objects = present;
         lines.end("objects of the state");
+    }
+
+    /// The same of one task that an event brought; at most so many between two whole views.
+    pub fn task(&mut self, task: &Task) {
+        let Some(faults) = &task.faults else { return };
+        let key = (SkippedKind::Task, task.id.clone());
+        if self.of_events < FAULTS_LOGGED_MAX && self.objects.insert(key) {
+            self.of_events += 1;
+            warn!("task {:?} loses a part: {}", task.id, faults.join("; "));
+        }
     }
 
     /// Names that were not entered, when their counts differ from those told last.

@@ -11,7 +11,7 @@ pub mod zone;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::records::World;
+use crate::records::{RecordCounts, World};
 use table::ResponseTable;
 
 /// What DNS and HTTP both read, swapped as one pointer, so that they can never disagree.
@@ -22,6 +22,7 @@ pub struct Snapshot {
     pub serial: u32,
     pub published_at: SystemTime,
     pub table: ResponseTable,
+    pub record_counts: RecordCounts,
     /// For `enumerate` and `explain`.
     pub world: Arc<World>,
 }

@@ -2,17 +2,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use rollcall::mesos::cluster::{AddressSource, Task};
-use rollcall::records::RecordSet;
-use rollcall::responses::Snapshot;
-use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{answering, settings, task, world_of};
+use crate::worlds::{settings, snapshot, task, world_of};
 
 struct Counting;
 
@@ -50,14 +45,7 @@ fn answering_allocates_nothing() {
         ..task(&format!("web.{n}"), "web")
     });
     let world = world_of(tasks.collect());
-    let records = RecordSet::build(&world);
-    let snapshot = Snapshot {
-        generation: 1,
-        serial: 1,
-        published_at: SystemTime::UNIX_EPOCH,
-        table: ResponseTable::build(&records, &answering(), 1, 1),
-        world: Arc::new(world),
-    };
+    let snapshot = snapshot(&world, 1);
     let settings = Settings {
         reverse_dns_on: true,
         ..settings()

@@ -3,15 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rollcall::config::Config;
 use rollcall::http::{HttpSettings, Server};
 use rollcall::mesos::cluster::AddressSource;
-use rollcall::records::RecordSet;
-use rollcall::responses::Snapshot;
 use rollcall::responses::publish::{Published, Publisher};
-use rollcall::responses::table::ResponseTable;
 use serde_json::{Value, json};
 
 use crate::worlds;
@@ -30,15 +27,9 @@ fn server(config: Config) -> Server {
     .into();
     web.port_ranges = [(31000, 31000)].into();
     let world = worlds::world_of(vec![web]);
-    let records = RecordSet::build(&world);
     let published = Published::default();
-    Publisher::new(Arc::clone(&published)).publish(Snapshot {
-        generation: 1,
-        serial: SERIAL,
-        published_at: SystemTime::UNIX_EPOCH,
-        table: ResponseTable::build(&records, &worlds::answering(), SERIAL, 7),
-        world: Arc::new(world),
-    });
+    let snapshot = worlds::snapshot(&world, SERIAL.into());
+    Publisher::new(Arc::clone(&published)).publish(snapshot);
     let settings = HttpSettings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         enumeration_on: config.enumeration_on,

@@ -3,30 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
 use rollcall::mesos::cluster::{AddressSource, Task};
-use rollcall::records::{RecordSet, World};
-use rollcall::responses::Snapshot;
+use rollcall::records::World;
 use rollcall::responses::publish::{Published, Publisher};
-use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::Responder;
 use rollcall::serve::{ServeOptions, Server};
 
-use crate::worlds::{answering, settings, task, world_of};
-
-fn snapshot(world: &World, generation: u64) -> Snapshot {
-    let records = RecordSet::build(world);
-    Snapshot {
-        generation,
-        serial: generation as u32,
-        published_at: SystemTime::UNIX_EPOCH,
-        table: ResponseTable::build(&records, &answering(), generation as u32, generation),
-        world: Arc::new(world.clone()),
-    }
-}
+use crate::worlds::{settings, snapshot, task, world_of};
 
 /// Twenty instances of `web`, all in 10.`net`.0.0/16.
 fn world_in(net: u8) -> World {

@@ -2,8 +2,6 @@
 //! the World, listed name by name.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use hickory_proto::op::{Message, ResponseCode};
 use proptest::prelude::*;
@@ -11,11 +9,10 @@ use rollcall::dns::subnet::Subnet;
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::records::{NameId, Record, RecordSet, World};
 use rollcall::responses::Snapshot;
-use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Chaos, Responder, Settings, SubnetFirst};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{answering, any_world, settings, task, world_of};
+use crate::worlds::{self, any_world, settings, task, world_of};
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -27,14 +24,7 @@ const ANY: u16 = 255;
 const IN: u16 = 1;
 
 fn snapshot_of(world: &World) -> Snapshot {
-    let records = RecordSet::build(world);
-    Snapshot {
-        generation: 1,
-        serial: 7,
-        published_at: SystemTime::UNIX_EPOCH,
-        table: ResponseTable::build(&records, &answering(), 7, 1),
-        world: Arc::new(world.clone()),
-    }
+    worlds::snapshot(world, 7)
 }
 
 fn wire(name: &str) -> Vec<u8> {

@@ -33,6 +33,7 @@ fn snapshot(table: ResponseTable, world: &World) -> Snapshot {
         generation: 1,
         serial: 7,
         published_at: SystemTime::UNIX_EPOCH,
+        record_counts: Default::default(),
         table,
         world: Arc::new(world.clone()),
     }

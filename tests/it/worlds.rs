@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use rollcall::mesos::cluster::{
@@ -10,7 +11,9 @@ use rollcall::mesos::cluster::{
     TaskState, Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
-use rollcall::records::{Naming, World};
+use rollcall::records::{Naming, RecordSet, World};
+use rollcall::responses::Snapshot;
+use rollcall::responses::table::ResponseTable;
 use rollcall::responses::zone::Answering;
 use rollcall::serve::respond::Settings;
 
@@ -58,6 +61,19 @@ pub fn settings() -> Settings {
         reverse_dns_on: false,
         subnet_first: None,
         chaos: None,
+    }
+}
+
+/// A Snapshot as the refresh thread publishes it; its serial is the generation.
+pub fn snapshot(world: &World, generation: u64) -> Snapshot {
+    let records = RecordSet::build(world);
+    Snapshot {
+        generation,
+        serial: generation as u32,
+        published_at: SystemTime::UNIX_EPOCH,
+        record_counts: records.record_counts(),
+        table: ResponseTable::build(&records, &answering(), generation as u32, generation),
+        world: Arc::new(world.clone()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use super::super::http::ClientSettings;
 use super::*;
 use crate::config::Authentication;
 use crate::limits::LEADER_HOPS_MAX;
@@ -93,8 +94,28 @@ fn settings(masters: &[SocketAddr]) -> ClientSettings {
     }
 }
 
+/// A client with the masters that it is to ask.
+struct Client {
+    client: MasterClient,
+    masters: Vec<Endpoint>,
+}
+
+impl Client {
+    fn new(settings: ClientSettings) -> Result<Self, MasterError> {
+        let http = Http::new(&settings)?;
+        Ok(Self {
+            client: MasterClient::new(http, settings.state_bytes_max),
+            masters: settings.masters,
+        })
+    }
+
+    fn fetch(&mut self) -> Result<Fetched, MasterError> {
+        self.client.fetch(&self.masters)
+    }
+}
+
 fn fetch(masters: &[SocketAddr]) -> Result<Fetched, String> {
-    let mut client = MasterClient::new(settings(masters)).unwrap();
+    let mut client = Client::new(settings(masters)).unwrap();
     client.fetch().map_err(|error| error.to_string())
 }
 
@@ -115,7 +136,7 @@ fn state_is_fetched_from_the_first_path_that_exists_and_that_is_remembered() {
                 false => plain("404 Not Found"),
             })
         });
-        let mut client = MasterClient::new(settings(&[server.address])).unwrap();
+        let mut client = Client::new(settings(&[server.address])).unwrap();
         let fetched = client.fetch().unwrap();
         assert_eq!(fetched.cluster.tasks.len(), 1);
         assert_eq!(fetched.bytes, state(server.address).len() as u64);
@@ -153,7 +174,7 @@ fn request_says_who_asks_and_carries_the_credentials() {
         principal: "dns".to_owned(),
         secret: "s3cret".to_owned(),
     };
-    MasterClient::new(settings).unwrap().fetch().unwrap();
+    Client::new(settings).unwrap().fetch().unwrap();
     let head = server.asked.lock().unwrap()[0].to_ascii_lowercase();
     for line in [
         "authorization: basic zg5zonmzy3jlda==".to_owned(),
@@ -173,7 +194,7 @@ fn secrets_stand_in_no_error() {
         principal: "dns".to_owned(),
         secret: "s3cret".to_owned(),
     };
-    let error = MasterClient::new(settings).unwrap().fetch().unwrap_err();
+    let error = Client::new(settings).unwrap().fetch().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cret"));
     assert!(error.to_string().contains("MesosCredentials"));
 }
@@ -184,14 +205,11 @@ fn iam_and_missing_files_are_refused_with_the_cure() {
     iam.authentication = Authentication::Iam {
         config_file: PathBuf::from("/nonexistent"),
     };
-    assert!(matches!(
-        MasterClient::new(iam),
-        Err(MasterError::IamMissing)
-    ));
+    assert!(matches!(Client::new(iam), Err(MasterError::IamMissing)));
     let mut https = settings(&[]);
     https.https = true;
     https.ca_cert_file = Some(PathBuf::from("/nonexistent/ca.pem"));
-    let error = MasterClient::new(https).err().unwrap().to_string();
+    let error = Client::new(https).err().unwrap().to_string();
     assert!(error.contains("/nonexistent/ca.pem"), "{error}");
 }
 
@@ -261,7 +279,7 @@ fn slow_master_is_given_up_in_time_and_the_next_is_asked() {
     let good = Server::start(|address| Box::new(move |_, _| ok(&state(address))));
     let mut settings = settings(&[slow.address, good.address]);
     settings.timeout = Duration::from_millis(300);
-    let fetched = MasterClient::new(settings).unwrap().fetch().unwrap();
+    let fetched = Client::new(settings).unwrap().fetch().unwrap();
     assert_eq!(fetched.from.port, Some(good.address.port()));
 }
 
@@ -270,7 +288,7 @@ fn long_document_is_refused() {
     let server = Server::start(|address| Box::new(move |_, _| ok(&state(address))));
     let mut settings = settings(&[server.address]);
     settings.state_bytes_max = 100;
-    let error = MasterClient::new(settings)
+    let error = Client::new(settings)
         .unwrap()
         .fetch()
         .unwrap_err()
@@ -328,17 +346,15 @@ fn redirect_in_a_circle_or_to_another_scheme_is_an_error() {
 }
 
 #[test]
-fn leader_elsewhere_is_asked_and_remembered() {
+fn leader_elsewhere_is_asked() {
     let leader = Server::start_at("127.0.0.2", |address| {
         Box::new(move |_, _| ok(&state(address)))
     });
     let to = leader.address;
     let follower = Server::start(|_| Box::new(move |_, _| ok(&state(to))));
-    let mut client = MasterClient::new(settings(&[dead(), follower.address])).unwrap();
-    for _ in 0..2 {
-        assert_eq!(client.fetch().unwrap().from.port, Some(to.port()));
-    }
-    assert_eq!((follower.paths().len(), leader.paths().len()), (1, 2));
+    let mut client = Client::new(settings(&[dead(), follower.address])).unwrap();
+    assert_eq!(client.fetch().unwrap().from.port, Some(to.port()));
+    assert_eq!((follower.paths().len(), leader.paths().len()), (1, 1));
 }
 
 #[test]
@@ -351,4 +367,29 @@ fn every_master_that_failed_is_named() {
         "{error}"
     );
     assert!(fetch(&[]).unwrap_err().contains("Masters"));
+}
+
+#[test]
+fn leader_that_has_not_recovered_is_not_believed_but_an_empty_cluster_is() {
+    for (status, is_taken) in [
+        ("503 Service Unavailable", false),
+        ("404 Not Found", true),
+        ("200 OK", true),
+    ] {
+        let server = Server::start(|address| {
+            Box::new(move |path, _| match path {
+                "/api/v1" => plain(status),
+                _ => ok(&format!(
+                    r#"{{"leader":"master@{address}","slaves":[],"frameworks":[]}}"#
+                )),
+            })
+        });
+        let fetched = fetch(&[server.address]);
+        assert_eq!(fetched.is_ok(), is_taken, "{status}: {fetched:?}");
+        assert!(
+            fetched
+                .err()
+                .is_none_or(|error| error.contains("not recovered"))
+        );
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub mod freshness;
+
 /// Counters of every worker.
 pub struct Stats {
     workers: Box<[WorkerStats]>,

@@ -1,0 +1,128 @@
+//! The crank: sources in, Snapshots out, on a thread of its own. In: the masters' event stream and
+//! state, ZooKeeper, the configuration. Out: published tables, and what is known of their freshness. A
+//! source that fails, in any way, leaves the answers as they were.
+//!
+//! ```text
+//!   stream  snapshot, events ─┐                 ┌─ hold   what a new leader does not know yet
+//!   poll    whole state ──────┼─ crank (times) ─┼─ press  Cluster -> records -> table -> Snapshot
+//!   zookeeper  who leads ─────┘                 └─ told   faults of objects, once
+//! ```
+//!
+//! One thread decides all: which source speaks, when to connect or to ask again, when to publish. The
+//! threads of the sources only wait for their sockets. With `Source` "auto" the stream is used where
+//! the master has one, and the state is polled where it has none, and beside it as a check. Events
+//! are gathered for `PublishIntervalMs`, counted from the publication before, and never longer.
+
+mod backoff;
+mod crank;
+mod hold;
+mod press;
+mod publication;
+mod sources;
+mod told;
+
+use std::net::IpAddr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Sender, bounded};
+use tracing::error;
+
+pub use crate::config::Source;
+use crate::mesos::cluster::Endpoint;
+use crate::mesos::http::Http;
+use crate::records::Naming;
+use crate::responses::publish::Published;
+use crate::responses::zone::Answering;
+use crate::stats::freshness::SharedFreshness;
+pub use hold::HoldSettings;
+
+/// What the configuration says of refreshing; another one can be set while it runs.
+#[derive(Clone)]
+pub struct Settings {
+    pub source: Source,
+    pub http: Http,
+    /// `Masters`, in their order.
+    pub masters: Vec<Endpoint>,
+    pub state_bytes_max: u64,
+    /// `RefreshSeconds`.
+    pub interval: Duration,
+    /// A check of the stream comes so many intervals after the one before (`CheckFactor`).
+    pub check_factor: u32,
+    /// The shortest time between two publications (`PublishIntervalMs`).
+    pub publish_interval: Duration,
+    /// `StateTimeoutSeconds`: also bounds the snapshot of a stream.
+    pub state_timeout: Duration,
+    pub hold: HoldSettings,
+    pub naming: Naming,
+    pub listener: IpAddr,
+    pub answering: Answering,
+}
+
+/// Has the readers of the Snapshot take up the present one.
+pub type Wake = Box<dyn Fn() + Send>;
+
+/// What a Refresher works with.
+pub struct Parts {
+    pub settings: Settings,
+    pub published: Published,
+    pub freshness: SharedFreshness,
+    pub wake: Wake,
+}
+
+/// The running refresh thread.
+pub struct Refresher {
+    commands: Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+enum Command {
+    Stop,
+    /// Ask the masters now.
+    Refresh,
+    Configure(Box<Settings>, Wake),
+}
+
+impl Refresher {
+    pub fn start(parts: Parts) -> std::io::Result<Self> {
+        let (commands, inbox) = bounded(COMMANDS_WAITING_MAX);
+        let crank = crank::Crank::new(parts)?;
+        let thread = std::thread::Builder::new()
+            .name("refresh".into())
+            .spawn(move || crank.run(&inbox))?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Has the masters asked now, whatever the time (SIGUSR1).
+    pub fn refresh_now(&self) {
+        self.send(Command::Refresh);
+    }
+
+    /// Takes another configuration (SIGHUP).
+    pub fn configure(&self, settings: Settings, wake: Wake) {
+        self.send(Command::Configure(Box::new(settings), wake));
+    }
+
+    fn send(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            error!("the refresh thread takes no command");
+        }
+    }
+
+    /// Stops after what is in its hands. A thread that is not done when `patience` is over is left to
+    /// the end of the process.
+    pub fn stop(self, patience: Duration) {
+        // Full means that a stop waits already, disconnected that the thread has ended.
+        let _ = self.commands.try_send(Command::Stop);
+        let deadline = Instant::now() + patience;
+        while !self.thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.thread.is_finished() && self.thread.join().is_err() {
+            error!("the refresh thread had panicked");
+        }
+    }
+}
+
+/// Signals come one at a time, and slowly.
+const COMMANDS_WAITING_MAX: usize = 16;

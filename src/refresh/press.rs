@@ -1,0 +1,256 @@
+//! From a Cluster to a published Snapshot. In: the Cluster as a source has it. Out: records, table and
+//! Snapshot, updated in what differs. Owns all that only the refresh thread may change. A name that
+//! the system's resolver does not answer in time must never hold up the others.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::Receiver;
+use tracing::warn;
+
+use crate::limits::{HOST_ANSWER_MS, HOST_WAIT_MS};
+use crate::mesos::cluster::Cluster;
+use crate::mesos::hosts::{HostAnswer, HostResolver, Hosts, names_needed};
+use crate::records::{Naming, RecordSet, World};
+use crate::responses::Snapshot;
+use crate::responses::publish::{Published, Publisher};
+use crate::responses::table::ResponseTable;
+use crate::responses::zone::Answering;
+use crate::sys;
+
+/// What a publication came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressed {
+    /// Built from nothing.
+    Built,
+    /// So many names touched.
+    Updated(usize),
+    Unchanged,
+}
+
+/// The refresh thread's workshop.
+pub struct Press {
+    hosts: HostResolver,
+    /// Its `listener_addresses` are read anew where the listener is a wildcard.
+    naming: Naming,
+    listener: IpAddr,
+    answering: Answering,
+    /// The configuration differs from that which the table was made with.
+    is_configured_anew: bool,
+    publisher: Publisher,
+    records: Option<RecordSet>,
+    /// What `records` was built from or last updated to.
+    world: Option<Arc<World>>,
+    /// When look-ups of host names are made again.
+    hosts_due: Option<Instant>,
+    addresses_due: Instant,
+    has_retired: bool,
+}
+
+impl Press {
+    pub fn new(
+        published: Published,
+        naming: Naming,
+        listener: IpAddr,
+        answering: Answering,
+    ) -> Self {
+        Self {
+            hosts: HostResolver::default(),
+            naming,
+            listener,
+            answering,
+            is_configured_anew: false,
+            publisher: Publisher::new(published),
+            records: None,
+            world: None,
+            hosts_due: None,
+            addresses_due: Instant::now(),
+            has_retired: false,
+        }
+    }
+
+    /// Takes another configuration; `press` then applies it.
+    pub fn configure(&mut self, naming: Naming, listener: IpAddr, answering: Answering) {
+        self.is_configured_anew |= self.answering != answering;
+        self.naming = naming;
+        self.listener = listener;
+        self.answering = answering;
+        self.addresses_due = Instant::now();
+    }
+
+    /// What is served.
+    pub fn world(&self) -> Option<&Arc<World>> {
+        self.world.as_ref()
+    }
+
+    pub fn records(&self) -> Option<&RecordSet> {
+        self.records.as_ref()
+    }
+
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.publisher.current()
+    }
+
+    /// Answers of the system's resolver that came late; after one, `press` again.
+    pub fn late_hosts(&self) -> Option<&Receiver<HostAnswer>> {
+        self.hosts.late_answers()
+    }
+
+    /// Takes such an answer; `press` uses it.
+    pub fn take_late_host(&mut self, answer: HostAnswer) {
+        self.hosts.note_late(answer);
+    }
+
+    /// When names of hosts want to be looked up again, although nothing else happened.
+    pub fn hosts_due(&self) -> Option<Instant> {
+        self.hosts_due
+    }
+
+    /// Publishes what the Cluster gives. The caller wakes the readers and then calls `free_retired`.
+    pub fn press(&mut self, cluster: Cluster, now: Instant) -> Pressed {
+        let naming = self.naming_now(now);
+        let hosts = self.hosts_now(&cluster, &naming, now);
+        let world = Arc::new(World {
+            cluster,
+            hosts,
+            naming,
+        });
+        let pressed = self.publish(&world);
+        self.has_retired = true;
+        self.world = Some(world);
+        pressed
+    }
+
+    /// Frees the replaced Snapshots that nobody holds any more.
+    pub fn free_retired(&mut self) {
+        self.has_retired = self.publisher.free_retired() > 0;
+    }
+
+    /// Whether there are some that a reader still holds, or that nobody looked at yet.
+    pub fn has_retired(&self) -> bool {
+        self.has_retired
+    }
+
+    /// Turns the RecordSet into that of the new World and publishes what differs.
+    fn publish(&mut self, world: &Arc<World>) -> Pressed {
+        let current = self.publisher.current();
+        let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
+        let serial = next_serial(current.as_ref().map(|snapshot| snapshot.serial));
+        let anew = std::mem::take(&mut self.is_configured_anew);
+        if let (Some(records), Some(old), Some(current)) = (&mut self.records, &self.world, current)
+            && !current.table.wants_rebuild()
+            && !anew
+        {
+            let touched = records.update(old, world);
+            let record_counts = records.record_counts();
+            if touched.is_empty() {
+                // `enumerate` and `explain` still see the newest cluster; no answer differs.
+                self.publisher.publish(Snapshot {
+                    generation,
+                    serial: current.serial,
+                    published_at: current.published_at,
+                    table: current.table.clone(),
+                    record_counts,
+                    world: Arc::clone(world),
+                });
+                return Pressed::Unchanged;
+            }
+            let table = current
+                .table
+                .updated(records, &touched, &self.answering, serial);
+            self.send(generation + 1, serial, table, world);
+            return Pressed::Updated(touched.len());
+        }
+        let records = RecordSet::build(world);
+        // A new seed with every build: who learned one table's collisions has learned nothing.
+        let table = ResponseTable::build(&records, &self.answering, serial, fastrand::u64(..));
+        self.records = Some(records);
+        self.send(generation + 1, serial, table, world);
+        Pressed::Built
+    }
+
+    fn send(&mut self, generation: u64, serial: u32, table: ResponseTable, world: &Arc<World>) {
+        let records = self.records.as_ref();
+        self.publisher.publish(Snapshot {
+            generation,
+            serial,
+            published_at: SystemTime::now(),
+            table,
+            record_counts: records.map(RecordSet::record_counts).unwrap_or_default(),
+            world: Arc::clone(world),
+        });
+    }
+
+    fn naming_now(&mut self, now: Instant) -> Arc<Naming> {
+        let known = self.world.as_ref().map(|world| &world.naming);
+        if now >= self.addresses_due || known.is_none() {
+            self.naming.listener_addresses = listener_addresses(self.listener).into();
+            self.addresses_due = now + ADDRESSES_EVERY;
+        }
+        match known {
+            Some(known) if **known == self.naming => Arc::clone(known),
+            _ => Arc::new(self.naming.clone()),
+        }
+    }
+
+    /// What is known of the hosts that the Cluster names. Only before the first table is it waited for.
+    fn hosts_now(&mut self, cluster: &Cluster, naming: &Arc<Naming>, now: Instant) -> Hosts {
+        let known = self.world.as_ref();
+        let is_same = known.is_some_and(|world| {
+            Arc::ptr_eq(&world.naming, naming)
+                && Arc::ptr_eq(&world.cluster.agents, &cluster.agents)
+                && Arc::ptr_eq(&world.cluster.frameworks, &cluster.frameworks)
+                && world.cluster.leader == cluster.leader
+        });
+        let is_due = self.hosts_due.is_some_and(|due| due <= now) || self.hosts.has_news();
+        if let Some(world) = known.filter(|_| is_same && !is_due) {
+            return world.hosts.clone();
+        }
+        let names = names_needed(cluster, &naming.masters);
+        let wait_max = match known {
+            None => Duration::from_millis(HOST_WAIT_MS),
+            Some(_) => Duration::ZERO,
+        };
+        let (hosts, left_out) = self.hosts.resolve(&names, wait_max);
+        if left_out > 0 {
+            warn!("{left_out} host names of the state are too many to look up");
+        }
+        let again = Duration::from_millis(HOST_ANSWER_MS);
+        self.hosts_due = (!names.is_empty()).then(|| now + again);
+        match known {
+            Some(world) if world.hosts == hosts => world.hosts.clone(),
+            _ => hosts,
+        }
+    }
+}
+
+/// What SOAMname resolves to: the listener's address, or where that is a wildcard every address of
+/// this machine that is not a loopback one, as mesos-dns has it.
+fn listener_addresses(listener: IpAddr) -> Vec<IpAddr> {
+    if !listener.is_unspecified() {
+        return vec![listener];
+    }
+    match sys::interfaces::local_addresses() {
+        Ok(addresses) => addresses
+            .into_iter()
+            .filter(|address| !address.is_loopback())
+            .collect(),
+        Err(failure) => {
+            warn!("cannot read this machine's addresses, SOAMname has none: {failure}");
+            Vec::new()
+        }
+    }
+}
+
+/// max(previous + 1, unix time), so that it rises with every change and survives a restart
+/// (RFC 1912, 2.2; serial arithmetic of RFC 1982 makes wrapping past 2^32 harmless).
+fn next_serial(previous: Option<u32>) -> u32 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as u32);
+    previous.map_or(now, |previous| now.max(previous.wrapping_add(1)))
+}
+
+/// Addresses of this machine change rarely, and reading them is a dozen system calls.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
