@@ -115,6 +115,12 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
 /// A master that does not take a connection in this time is passed over for the next one.
 pub const MASTER_CONNECT_MS: u64 = 5_000;
+/// A file of certificates, a secret or a service account: the bundle of all public authorities has
+/// a quarter of a million octets.
+pub const WATCHED_FILE_BYTES_MAX: u64 = 4 << 20;
+/// A file written less than this ago is read again before each request: file times advance in steps,
+/// of a second on some network file systems, so that the next write may look the same.
+pub const FILE_SETTLE: Duration = Duration::from_secs(2);
 /// Host names (of schedulers, agents, masters) that are looked up; most clusters have none.
 pub const HOST_NAMES_MAX: usize = 10_000;
 /// Threads that wait for the system's resolver: a few, so that one dead name does not hold up all.

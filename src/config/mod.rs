@@ -15,7 +15,7 @@ pub mod keys;
 mod load;
 mod settings;
 mod shown;
-mod tls;
+pub mod tls;
 mod values;
 
 pub use error::{ConfigError, Origin, Warning};

@@ -4,31 +4,26 @@
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
-/// Authorities: at least one certificate that can be read.
+/// Authorities: at least one certificate that can be used.
 pub fn check_authorities(pem: &[u8]) -> Result<(), String> {
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).flatten());
-    match added {
-        0 => Err("there is no certificate in PEM form in it".to_owned()),
+    let certificates = read_certificates(pem)?;
+    // The bundle of a system may well hold some that no program can use.
+    let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates);
+    match usable {
+        0 => Err("no certificate in it can be read".to_owned()),
         _ => Ok(()),
     }
 }
 
 /// A client certificate and its key: readable, and made for each other.
 pub fn check_pair(certificate_pem: &[u8], key_pem: &[u8]) -> Result<(), PairError> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| PairError::Certificate(error.to_string()))?;
-    if chain.is_empty() {
-        return Err(PairError::Certificate(
-            "there is no certificate in PEM form in it".to_owned(),
-        ));
-    }
+    let chain = read_certificates(certificate_pem).map_err(PairError::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem)
         .map_err(|_| PairError::Key("there is no private key in PEM form in it".to_owned()))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    match rustls::sign::CertifiedKey::from_der(chain, key, &provider) {
+    match CertifiedKey::from_der(chain, key, &provider) {
         Ok(_) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => Err(PairError::Key(
             "the key is not that of the certificate".to_owned(),
@@ -47,6 +42,17 @@ pub enum PairError {
     Key(String),
 }
 
+fn read_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    // The parser's own words may quote the file, which may hold a key as well.
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| "its PEM form is broken or cut short".to_owned())?;
+    match certificates.is_empty() {
+        true => Err("there is no certificate in PEM form in it".to_owned()),
+        false => Ok(certificates),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +68,12 @@ mod tests {
             Err(PairError::Certificate(_))
         ));
         assert!(matches!(check_pair(rubbish, b"y"), Err(PairError::Key(_))));
+    }
+
+    #[test]
+    fn file_that_is_cut_short_is_refused() {
+        let cut = b"-----BEGIN CERTIFICATE-----\nAAAA\n";
+        let error = check_authorities(cut).unwrap_err();
+        assert!(error.contains("cut short"), "{error}");
     }
 }

@@ -21,6 +21,7 @@ pub enum MasterError {
     Tls {
         url: String,
         why: String,
+        cure: &'static str,
     },
     Status {
         url: String,
@@ -51,21 +52,21 @@ impl fmt::Display for MasterError {
         match self {
             Self::File { path, why } => write!(f, "cannot use {}: {why}", path.display()),
             Self::NoRoots => f.write_str(
-                "MesosHTTPSOn needs certificates to trust: set CACertFile, or install the system's bundle",
+                "TLS needs certificates to trust: set CACertFile, or install the system's bundle",
             ),
             Self::IamMissing => f.write_str(
                 "MesosAuthentication \"iam\" is not available in this version; use \"basic\" or \"\"",
             ),
             Self::Request { url, why } => write!(f, "cannot read {url}: {why}"),
-            Self::Tls { url, why } => write!(
-                f,
-                "no trust between us and {url}: {why}; CACertFile must hold the authority of the master's \
-                 certificate, and that must name the master's address as a subjectAltName; a master that \
-                 asks for a certificate needs CertFile and KeyFile"
-            ),
+            Self::Tls { url, why, cure } => {
+                write!(f, "no trust between us and {url}: {why}; {cure}")
+            }
             Self::Status { url, status } => {
                 write!(f, "{url} answered with status {status}")?;
                 match status {
+                    400 if url.starts_with("https:") => f.write_str(
+                        "; if it asks for a certificate of ours, check CertFile and KeyFile",
+                    ),
                     401 | 403 => f.write_str("; check MesosAuthentication and MesosCredentials"),
                     503 => f.write_str("; the masters have no leader yet"),
                     _ => Ok(()),

@@ -8,13 +8,13 @@ use std::time::Duration;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body, RequestBuilder};
 
+use super::agent::Agents;
 use super::cluster::Endpoint;
 use super::credentials::Credentials;
 use super::error::MasterError;
 use super::leader::Hops;
-use super::tls::tls_config;
+use super::tls::{Trust, why_no_trust};
 use crate::config::{Authentication, Config};
-use crate::limits::MASTER_CONNECT_MS;
 
 /// How masters are asked.
 #[derive(Clone)]
@@ -60,60 +60,44 @@ pub enum Call<'a> {
     Post(&'a str),
 }
 
-/// A client of the masters.
+/// A client of the masters. Its clones share credentials and certificates.
 #[derive(Clone)]
 pub struct Http {
-    agent: Agent,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     scheme: &'static str,
+    agents: Agents,
     credentials: Credentials,
-    /// Shared by clones alone.
-    identity: Arc<()>,
-    /// An answer may last: only its beginning is bounded in time.
-    lasts: bool,
 }
 
 impl Http {
-    /// Reads the certificate files; they are not looked at again.
+    /// Reads the certificate files, and with each request those that changed.
     pub fn new(settings: &ClientSettings) -> Result<Self, MasterError> {
-        let connect_timeout = Duration::from_millis(MASTER_CONNECT_MS).min(settings.timeout);
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            // Followed by us: the location has no scheme, and hops are counted.
-            .max_redirects(0)
-            .timeout_global(Some(settings.timeout))
-            .timeout_connect(Some(connect_timeout))
-            .max_idle_connections(0)
-            .proxy(None)
-            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls_config(settings)?)
-            .build()
-            .new_agent();
-        Ok(Self {
-            agent,
+        let trust = Arc::new(Trust::new(settings));
+        let agents = Agents::new(settings.https.then_some(trust), settings.timeout);
+        // What is wrong with the certificates is told now, not with the first request.
+        agents.current()?;
+        let shared = Shared {
             scheme: if settings.https { "https" } else { "http" },
+            agents,
             credentials: Credentials::new(&settings.authentication)?,
-            identity: Arc::new(()),
-            lasts: false,
-        })
-    }
-
-    /// The same client with a connection of its own that may last, and that `shut_down` ends alone.
-    pub fn for_stream(&self) -> Result<Self, MasterError> {
+        };
         Ok(Self {
-            agent: Agent::new_with_config(self.agent.config().clone()),
-            lasts: true,
-            ..self.clone()
+            shared: Arc::new(shared),
         })
     }
 
     /// Whether two are one: made at once, for the same masters and credentials.
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.identity, &other.identity)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Ends the connections of this client, whatever they wait for.
-    pub fn shut_down(self) {
-        self.agent.shutdown();
+    /// A new agent with the certificates of now, for `ask_with`. `timeout` bounds each request, from
+    /// connecting to the last octet; `None` leaves it open.
+    pub fn agent(&self, timeout: Option<Duration>) -> Result<Agent, MasterError> {
+        self.shared.agents.fresh(timeout)
     }
 
     /// Asks a master for a path and follows redirects from there.
@@ -124,11 +108,23 @@ impl Http {
         path: &str,
         hops: &mut Hops,
     ) -> Result<Reply, MasterError> {
+        self.ask_with(&self.shared.agents.current()?, call, master, path, hops)
+    }
+
+    /// The same by an agent of the asker's own, from `agent`.
+    pub fn ask_with(
+        &self,
+        agent: &Agent,
+        call: Call<'_>,
+        master: &Endpoint,
+        path: &str,
+        hops: &mut Hops,
+    ) -> Result<Reply, MasterError> {
         let mut at = master.clone();
         let mut path = path.to_owned();
         loop {
-            let url = format!("{}://{at}{path}", self.scheme);
-            let response = self.request(call, &url)?;
+            let url = format!("{}://{at}{path}", self.shared.scheme);
+            let response = self.request(agent, call, &url)?;
             let status = response.status();
             if status == StatusCode::OK {
                 let body = response.into_body();
@@ -154,12 +150,16 @@ impl Http {
         }
     }
 
-    fn request(&self, call: Call<'_>, url: &str) -> Result<Response<Body>, MasterError> {
-        let authorization = self.credentials.authorization()?;
+    fn request(
+        &self,
+        agent: &Agent,
+        call: Call<'_>,
+        url: &str,
+    ) -> Result<Response<Body>, MasterError> {
+        let authorization = self.shared.credentials.authorization()?;
         let sent = match call {
             Call::Get => {
-                let request = self
-                    .agent
+                let request = agent
                     .get(url)
                     // Masters do not defend themselves against idle connections.
                     .header(header::CONNECTION, "close")
@@ -167,17 +167,8 @@ impl Http {
                 with_authorization(request, authorization).call()
             }
             Call::Post(json) => {
-                let mut request = self.agent.post(url);
-                if self.lasts {
-                    let bound = self.agent.config().timeouts().global;
-                    request = request
-                        .config()
-                        .timeout_global(None)
-                        .timeout_send_request(bound)
-                        .timeout_recv_response(bound)
-                        .build();
-                }
-                let request = request
+                let request = agent
+                    .post(url)
                     .header(header::CONNECTION, "close")
                     // With a charset behind it masters answer 415.
                     .header(header::CONTENT_TYPE, JSON)
@@ -197,7 +188,7 @@ impl Http {
         path: &str,
     ) -> Option<(Endpoint, String)> {
         let rest = match location.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(self.scheme) => rest,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(self.shared.scheme) => rest,
             Some(_) => return None,
             None => match location.strip_prefix("//") {
                 Some(rest) => rest,
@@ -211,7 +202,11 @@ impl Http {
             Some(place) => (&rest[..place], &rest[place..]),
             None => (rest, path),
         };
-        let default_port = if self.scheme == "https" { 443 } else { 80 };
+        let default_port = if self.shared.scheme == "https" {
+            443
+        } else {
+            80
+        };
         let bare = authority.strip_suffix(']').is_some() || !authority.contains(':');
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !bare => (host, port.parse().ok()?),
@@ -252,24 +247,17 @@ fn with_authorization<B>(
     }
 }
 
-fn request_error(url: &str, error: &ureq::Error) -> MasterError {
+/// Why there was no answer.
+pub fn request_error(url: &str, error: &ureq::Error) -> MasterError {
     let url = url.to_owned();
-    match error {
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => MasterError::Tls {
-            url,
-            why: error.to_string(),
-        },
-        ureq::Error::Io(inner)
-            if inner
-                .get_ref()
-                .is_some_and(|inner| inner.is::<rustls::Error>()) =>
-        {
-            MasterError::Tls {
-                url,
-                why: inner.to_string(),
-            }
-        }
-        _ => MasterError::Request {
+    let distrust = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    match distrust.map(why_no_trust) {
+        Some((why, cure)) => MasterError::Tls { url, why, cure },
+        None => MasterError::Request {
             url,
             why: error.to_string(),
         },

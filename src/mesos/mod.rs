@@ -1,6 +1,7 @@
 //! What Mesos said. In: bytes from a master. Out: a `Cluster` that holds the fields which records
 //! need. Runs on the refresh thread only; it must never lose one good task for the sake of a bad one.
 
+mod agent;
 pub mod check;
 pub mod cluster;
 mod credentials;
@@ -26,3 +27,4 @@ pub mod tasks;
 mod tls;
 mod v1;
 mod values;
+mod watched;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tracing::{debug, warn};
+use ureq::Agent;
 
 use super::cluster::{Cluster, Endpoint};
 use super::error::MasterError;
@@ -99,7 +100,7 @@ pub struct Subscriber {
 }
 
 /// The client of the connection that stands, for cutting it from another thread.
-type Connection = Arc<Mutex<Option<Http>>>;
+type Connection = Arc<Mutex<Option<Agent>>>;
 
 impl Subscriber {
     /// A longer record is refused.
@@ -159,8 +160,8 @@ impl Subscriber {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(http) = held {
-            http.shut_down();
+        if let Some(agent) = held {
+            agent.shutdown();
         }
     }
 
@@ -205,14 +206,16 @@ impl Worker {
         let started = Instant::now();
         let leader = self.find_leader(masters)?;
         let from = leader.from.clone();
-        let http = self.http.for_stream().map_err(StreamEnd::Master)?;
+        // Without a bound in time: whoever waits for it cuts it.
+        let agent = self.http.agent(None).map_err(StreamEnd::Master)?;
         *self
             .connection
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(http.clone());
+            .unwrap_or_else(PoisonError::into_inner) = Some(agent.clone());
         let mut hops = Hops::new(&from);
-        let reply = http
-            .ask(Call::Post(SUBSCRIBE), &from, API, &mut hops)
+        let reply = self
+            .http
+            .ask_with(&agent, Call::Post(SUBSCRIBE), &from, API, &mut hops)
             .map_err(|error| refusal(&from, error))?;
         let from = reply.from;
         let mut records = Records::new(reply.body.into_reader(), self.record_bytes_max);

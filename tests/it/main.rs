@@ -11,5 +11,6 @@ mod respond;
 mod streams;
 mod support;
 mod table;
+mod tls;
 mod transport;
 mod worlds;

@@ -2,7 +2,10 @@
 //! somebody else's decoder, and a master that can be told to fail. Nothing here uses our own wire code.
 
 pub mod client;
+pub mod files;
 pub mod master;
+pub mod nginx;
+pub mod openssl;
 pub mod process;
 pub mod state;
 

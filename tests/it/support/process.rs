@@ -35,9 +35,18 @@ impl Rollcall {
 
     /// Starts and waits until something answers, be it SERVFAIL.
     pub fn listening(masters: &[SocketAddr], settings: Value) -> Self {
+        Self::listening_with(masters, settings, &[])
+    }
+
+    /// The same with these environment variables and no others.
+    pub fn listening_with(
+        masters: &[SocketAddr],
+        settings: Value,
+        variables: &[(&str, &str)],
+    ) -> Self {
         // Another test may take a port between the look and the bind: then it exits, and we look again.
         for _ in 0..5 {
-            let mut rollcall = Self::launch(masters, &settings);
+            let mut rollcall = Self::launch(masters, &settings, variables);
             if rollcall.answers() {
                 return rollcall;
             }
@@ -51,8 +60,20 @@ impl Rollcall {
 
     /// Lines of the log so far that hold a text.
     pub fn log_lines(&self, text: &str) -> usize {
-        let log = fs::read_to_string(self.directory.join("log")).expect("the log");
+        let log = self.log();
         log.lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Whether some line of the log holds all of these.
+    pub fn has_line(&self, texts: &[&str]) -> bool {
+        let log = self.log();
+        log.lines()
+            .any(|line| texts.iter().all(|text| line.contains(text)))
+    }
+
+    /// All that was logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).expect("the log")
     }
 
     /// One GET of the HTTP interface: status and body.
@@ -76,7 +97,7 @@ impl Rollcall {
         (status, body.to_owned())
     }
 
-    fn launch(masters: &[SocketAddr], settings: &Value) -> Self {
+    fn launch(masters: &[SocketAddr], settings: &Value, variables: &[(&str, &str)]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
@@ -97,6 +118,7 @@ impl Rollcall {
         let child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
             .arg(format!("-config={}", path.display()))
             .env_clear()
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -140,7 +162,7 @@ impl Drop for Rollcall {
 }
 
 /// A port that is free for UDP and for TCP, below those that the kernel gives to clients.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     loop {
         let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(12_000..32_000)));
         if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
