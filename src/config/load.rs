@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::authentication::{authentication, check_certificates};
 use super::error::{ConfigError, Origin, Warning};
 use super::file::{self, Values};
 use super::keys::{self, KEYS};
 use super::settings::Settings;
-use super::tls::{self, PairError};
 use super::values::{self, Wrong};
 use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Source, Spelled};
 use crate::dns::subnet::Subnet;
@@ -368,90 +368,6 @@ fn client_subnet_from(settings: &Settings) -> Result<Vec<Subnet>, ConfigError> {
         })
     };
     settings.list(KEY)?.into_iter().map(subnet).collect()
-}
-
-fn read_named(settings: &Settings, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
-    let path = settings.text(key)?;
-    if path.is_empty() {
-        return Ok(None);
-    }
-    std::fs::read(path).map(Some).map_err(|error| {
-        let problem = format!("the file cannot be read: {error}");
-        settings.wrong(
-            key,
-            problem,
-            "right would be the path of a file that this user may read",
-        )
-    })
-}
-
-fn check_certificates(settings: &Settings) -> Result<(), ConfigError> {
-    const PEM: &str = "right would be a PEM file";
-    for (key, other) in [("CertFile", "KeyFile"), ("KeyFile", "CertFile")] {
-        if !settings.text(key)?.is_empty() && settings.text(other)?.is_empty() {
-            let problem = format!("{other} is missing");
-            return Err(settings.wrong(
-                key,
-                problem,
-                "right would be both CertFile and KeyFile, or neither",
-            ));
-        }
-    }
-    if let Some(pem) = read_named(settings, "CACertFile")? {
-        tls::check_authorities(&pem)
-            .map_err(|problem| settings.wrong("CACertFile", problem, PEM))?;
-    }
-    let pair = (
-        read_named(settings, "CertFile")?,
-        read_named(settings, "KeyFile")?,
-    );
-    let (Some(certificate), Some(key)) = pair else {
-        return Ok(());
-    };
-    tls::check_pair(&certificate, &key).map_err(|error| match error {
-        PairError::Certificate(problem) => settings.wrong("CertFile", problem, PEM),
-        PairError::Key(problem) => settings.wrong("KeyFile", problem, PEM),
-    })
-}
-
-fn authentication(
-    settings: &Settings,
-    credentials: &Credentials,
-) -> Result<Authentication, ConfigError> {
-    const KEY: &str = "MesosAuthentication";
-    if let Some(json) = read_named(settings, "IAMConfigFile")? {
-        // Its text holds a private key, so that nothing of it goes into the message.
-        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map_err(|error| {
-            let problem = format!("no JSON, line {}, column {}", error.line(), error.column());
-            settings.wrong(
-                "IAMConfigFile",
-                problem,
-                "right would be the service account's JSON file",
-            )
-        })?;
-    }
-    match settings.text(KEY)? {
-        "" => Ok(Authentication::None),
-        "basic" if *credentials == Credentials::default() => Err(settings.wrong(
-            KEY,
-            "MesosCredentials is missing",
-            "right would be MesosCredentials with Principal and Secret",
-        )),
-        "basic" => Ok(Authentication::Basic {
-            principal: credentials.principal.clone(),
-            secret: credentials.secret.clone(),
-        }),
-        "iam" => Err(settings.wrong(
-            KEY,
-            "this version does not support IAM; a later one brings it",
-            "right would be \"basic\" with MesosCredentials, or an empty string",
-        )),
-        _ => Err(settings.wrong(
-            KEY,
-            "unknown way of authentication",
-            "right would be \"\" or \"basic\"",
-        )),
-    }
 }
 
 /// What no single key shows: that there is a master to ask and a service to run.

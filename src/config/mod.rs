@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::dns::subnet::Subnet;
 
+mod authentication;
 pub mod check;
 pub mod error;
 pub mod file;
