@@ -4,7 +4,7 @@
 use super::error::ConfigError;
 use super::settings::Settings;
 use super::tls::{self, PairError};
-use super::{Authentication, Credentials};
+use super::{Authentication, Credentials, Secret};
 
 /// The certificate files, where they are named.
 pub fn check_certificates(settings: &Settings) -> Result<(), ConfigError> {
@@ -36,6 +36,29 @@ pub fn check_certificates(settings: &Settings) -> Result<(), ConfigError> {
     })
 }
 
+/// `MesosCredentials`: the secret itself or the file that has it.
+pub fn credentials(settings: &Settings) -> Result<Credentials, ConfigError> {
+    const FILE: &str = "MesosCredentials.SecretFile";
+    let principal = settings.text("MesosCredentials.Principal")?.to_owned();
+    let text = settings.text("MesosCredentials.Secret")?.to_owned();
+    let Some(content) = read_named(settings, FILE)? else {
+        let secret = Secret::Text(text);
+        return Ok(Credentials { principal, secret });
+    };
+    if !text.is_empty() {
+        return Err(settings.wrong(
+            FILE,
+            "MesosCredentials.Secret is set as well",
+            "right would be one of the two",
+        ));
+    }
+    Secret::in_content(&content).map_err(|problem| {
+        settings.wrong(FILE, problem, "right would be a file with the secret")
+    })?;
+    let secret = Secret::File(settings.text(FILE)?.into());
+    Ok(Credentials { principal, secret })
+}
+
 /// `MesosAuthentication`, with what it needs.
 pub fn authentication(
     settings: &Settings,
@@ -58,7 +81,7 @@ pub fn authentication(
         "basic" if *credentials == Credentials::default() => Err(settings.wrong(
             KEY,
             "MesosCredentials is missing",
-            "right would be MesosCredentials with Principal and Secret",
+            "right would be MesosCredentials with Principal, and Secret or SecretFile",
         )),
         "basic" => Ok(Authentication::Basic {
             principal: credentials.principal.clone(),

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::Loaded;
 use super::keys::CREDENTIALS;
+use super::{Loaded, Secret};
 use crate::dns::subnet::Subnet;
 
 /// The report of a configuration that is taken.
@@ -33,6 +33,13 @@ pub fn report(loaded: &Loaded) -> String {
                 .map(Subnet::to_string)
                 .collect(),
             "ChaosOn" => Value::from(config.chaos_on),
+            "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {
+                Value::from("")
+            }
+            "MesosCredentials.SecretFile" => match &config.credentials.secret {
+                Secret::File(path) => Value::from(path.display().to_string()),
+                Secret::Text(_) => Value::from(""),
+            },
             "Workers" => Value::from(config.workers),
             key => match key.strip_prefix(CREDENTIALS) {
                 Some(field) => shown[CREDENTIALS][field.trim_start_matches('.')].clone(),

@@ -102,6 +102,7 @@ pub const KEYS: &[Key] = &[
     key("MesosAuthentication", "ROLLCALL_MESOS_AUTHENTICATION", Text, "", MesosDns, "empty or `basic`; `iam` is not supported yet"),
     key("MesosCredentials.Principal", "ROLLCALL_MESOS_CREDENTIALS_PRINCIPAL", Text, "", MesosDns, "user name for `basic`"),
     key("MesosCredentials.Secret", "ROLLCALL_MESOS_CREDENTIALS_SECRET", Secret, "", MesosDns, "password for `basic`; shown as `******`"),
+    key("MesosCredentials.SecretFile", "ROLLCALL_MESOS_CREDENTIALS_SECRET_FILE", Text, "", Rollcall, "file with that password, in place of Secret; read anew when it changes"),
     key("IAMConfigFile", "ROLLCALL_IAM_CONFIG_FILE", Text, "", MesosDns, "JSON file of the service account; not used yet"),
     key("Domain", "ROLLCALL_DOMAIN", Text, "mesos", MesosDns, "the domain that is answered"),
     key("TTL", "ROLLCALL_TTL", SECONDS, "60", MesosDns, "TTL of every record, seconds"),

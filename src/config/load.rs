@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::authentication::{authentication, check_certificates};
+use super::authentication::{authentication, check_certificates, credentials};
 use super::error::{ConfigError, Origin, Warning};
 use super::file::{self, Values};
 use super::keys::{self, KEYS};
@@ -137,10 +137,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
     };
     let domain = checked("Domain", values::domain)?;
     let external_on = settings.boolean("ExternalOn")?;
-    let credentials = Credentials {
-        principal: settings.text("MesosCredentials.Principal")?.to_owned(),
-        secret: settings.text("MesosCredentials.Secret")?.to_owned(),
-    };
+    let credentials = credentials(settings)?;
     check_certificates(settings)?;
     let iam_config_file = path("IAMConfigFile")?;
     Ok(Config {
@@ -404,7 +401,7 @@ fn check_sources(
     }
     if config.authentication == Authentication::None {
         let odd = |key| Warning::CredentialsNotUsed { key };
-        if !config.credentials.principal.is_empty() {
+        if config.credentials != Credentials::default() {
             warnings.push(odd("MesosCredentials"));
         }
         if config.iam_config_file.is_some() {

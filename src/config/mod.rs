@@ -14,6 +14,7 @@ pub mod error;
 pub mod file;
 pub mod keys;
 mod load;
+mod secret;
 mod settings;
 mod shown;
 pub mod tls;
@@ -21,6 +22,7 @@ mod values;
 
 pub use error::{ConfigError, Origin, Warning};
 pub use load::{DEFAULT_FILE, Loaded, environment};
+pub use secret::Secret;
 
 /// The effective configuration. Every field is in range; addresses are addresses.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,20 +113,10 @@ pub struct Spelled {
 }
 
 /// `MesosCredentials`.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Credentials {
     pub principal: String,
-    pub secret: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let principal = &self.principal;
-        write!(
-            f,
-            "Credentials {{ principal: {principal:?}, secret: ****** }}"
-        )
-    }
+    pub secret: Secret,
 }
 
 /// One of `Masters`: `host:port`.
@@ -135,24 +127,11 @@ pub struct Master {
     pub port: u16,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Authentication {
     None,
-    Basic { principal: String, secret: String },
+    Basic { principal: String, secret: Secret },
     Iam { config_file: PathBuf },
-}
-
-/// By hand, so that no log line shows the secret.
-impl std::fmt::Debug for Authentication {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::None => f.write_str("None"),
-            Self::Basic { principal, .. } => {
-                write!(f, "Basic {{ principal: {principal:?}, secret: ****** }}")
-            }
-            Self::Iam { config_file } => write!(f, "Iam {{ config_file: {config_file:?} }}"),
-        }
-    }
 }
 
 /// Fields of the SOA record (RFC 1035, 3.3.13); its serial is the table's.

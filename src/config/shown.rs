@@ -51,9 +51,10 @@ impl Config {
             "CACertFile": path_text(&self.ca_cert_file),
             "CertFile": path_text(&self.cert_file),
             "KeyFile": path_text(&self.key_file),
+            // Empty stays empty: whether a secret is set is worth seeing.
             "MesosCredentials": {
                 "Principal": self.credentials.principal,
-                "Secret": masked(&self.credentials.secret),
+                "Secret": if self.credentials.secret.is_set() { MASK } else { "" },
             },
             "IAMConfigFile": path_text(&self.iam_config_file),
             "ResolvSubnetFirst": self.resolv_subnet_first,
@@ -78,9 +79,4 @@ fn path_text(path: &Option<PathBuf>) -> String {
         Some(path) => path.display().to_string(),
         None => String::new(),
     }
-}
-
-/// Empty stays empty: whether a secret is set is worth seeing.
-fn masked(secret: &str) -> &'static str {
-    if secret.is_empty() { "" } else { MASK }
 }

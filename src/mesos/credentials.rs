@@ -2,50 +2,101 @@
 //! configuration's authentication. Out: a header value for each request. It must never put a secret
 //! into an error or a log line.
 
-use super::error::MasterError;
-use crate::config::Authentication;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Makes the `Authorization` header of each request.
-#[derive(Clone)]
-pub struct Credentials {
-    basic: Option<String>,
+use base64::prelude::{BASE64_STANDARD, Engine};
+use ureq::http::HeaderValue;
+
+use super::error::MasterError;
+use super::watched::{Fault, Watched};
+use crate::config::{Authentication, Secret};
+
+/// Makes the `Authorization` header of each request; shared by all who ask.
+pub enum Credentials {
+    None,
+    Basic(Mutex<Basic>),
 }
 
 impl Credentials {
     pub fn new(authentication: &Authentication) -> Result<Self, MasterError> {
-        let basic = match authentication {
-            Authentication::None => None,
+        match authentication {
+            Authentication::None => Ok(Self::None),
             Authentication::Basic { principal, secret } => {
-                let pair = format!("{principal}:{secret}");
-                Some(format!("Basic {}", base64(pair.as_bytes())))
+                let basic = Basic::new(principal, secret)?;
+                Ok(Self::Basic(Mutex::new(basic)))
             }
-            Authentication::Iam { .. } => return Err(MasterError::IamMissing),
-        };
-        Ok(Self { basic })
+            Authentication::Iam { .. } => Err(MasterError::IamMissing),
+        }
     }
 
     /// The header's value; `None`: the request goes without.
-    pub fn authorization(&self) -> Result<Option<String>, MasterError> {
-        Ok(self.basic.clone())
+    pub fn authorization(&self) -> Result<Option<HeaderValue>, MasterError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Basic(basic) => Ok(Some(lock(basic).authorization(false))),
+        }
     }
-}
 
-/// RFC 4648, 4.
-fn base64(octets: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
-    for group in octets.chunks(3) {
-        let bits = (0..3).fold(0_usize, |bits, index| {
-            bits << 8 | usize::from(group.get(index).copied().unwrap_or(0))
-        });
-        for index in 0..4 {
-            match index <= group.len() {
-                true => text.push(LETTERS[bits >> (18 - 6 * index) & 63].into()),
-                false => text.push('='),
+    /// After a master answered 401 to `refused`: another value to try once, where there is one.
+    pub fn after_refusal(&self, refused: &HeaderValue) -> Result<Option<HeaderValue>, MasterError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Basic(basic) => {
+                let again = lock(basic).authorization(true);
+                Ok(Some(again).filter(|again| again != refused))
             }
         }
     }
-    text
+}
+
+/// RFC 7617.
+pub struct Basic {
+    principal: String,
+    secret: Source,
+}
+
+enum Source {
+    Text(String),
+    File(Watched<Vec<u8>>),
+}
+
+impl Basic {
+    fn new(principal: &str, secret: &Secret) -> Result<Self, MasterError> {
+        let secret = match secret {
+            Secret::Text(text) => Source::Text(text.clone()),
+            Secret::File(path) => Source::File(Watched::read(vec![path.clone()], |contents| {
+                let secret = Secret::in_content(&contents.concat()).map(<[u8]>::to_vec);
+                secret.map_err(|why| Fault {
+                    file: 0,
+                    why: why.to_owned(),
+                })
+            })?),
+        };
+        Ok(Self {
+            principal: principal.to_owned(),
+            secret,
+        })
+    }
+
+    /// `closely`: the file is read even if it looks as it did.
+    fn authorization(&mut self, closely: bool) -> HeaderValue {
+        let secret = match &mut self.secret {
+            Source::Text(text) => text.as_bytes(),
+            Source::File(file) => {
+                file.look(closely);
+                file.value()
+            }
+        };
+        let pair = [self.principal.as_bytes(), b":", secret].concat();
+        let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
+        let mut value = HeaderValue::from_str(&text).expect("base64 fits into a header");
+        value.set_sensitive(true);
+        value
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -53,15 +104,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_the_standard() {
-        for (octets, wanted) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("dns:s3cret", "ZG5zOnMzY3JldA=="),
-        ] {
-            assert_eq!(base64(octets.as_bytes()), wanted);
-        }
+    fn refused_password_is_tried_again_only_where_it_changed() {
+        let name = format!("rollcall-refused-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, "old\n").unwrap();
+        let credentials = Credentials::new(&Authentication::Basic {
+            principal: "dns".to_owned(),
+            secret: Secret::File(path.clone()),
+        });
+        let credentials = credentials.unwrap();
+        let old = credentials.authorization().unwrap().unwrap();
+        assert_eq!(old, "Basic ZG5zOm9sZA==");
+        assert!(!format!("{old:?}").contains("ZG5z"));
+        assert_eq!(credentials.after_refusal(&old).unwrap(), None);
+        std::fs::write(&path, "new\n").unwrap();
+        let new = credentials.after_refusal(&old).unwrap().unwrap();
+        assert_eq!(new, "Basic ZG5zOm5ldw==");
+        assert_eq!(credentials.after_refusal(&new).unwrap(), None);
+        std::fs::remove_file(&path).unwrap();
     }
 }

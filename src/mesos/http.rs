@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{HeaderValue, Response, StatusCode, header};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::agent::Agents;
@@ -150,33 +150,25 @@ impl Http {
         }
     }
 
+    /// One answer. A 401 makes one more attempt where the credentials changed meanwhile.
     fn request(
         &self,
         agent: &Agent,
         call: Call<'_>,
         url: &str,
     ) -> Result<Response<Body>, MasterError> {
-        let authorization = self.shared.credentials.authorization()?;
-        let sent = match call {
-            Call::Get => {
-                let request = agent
-                    .get(url)
-                    // Masters do not defend themselves against idle connections.
-                    .header(header::CONNECTION, "close")
-                    .header(header::CONTENT_TYPE, JSON);
-                with_authorization(request, authorization).call()
-            }
-            Call::Post(json) => {
-                let request = agent
-                    .post(url)
-                    .header(header::CONNECTION, "close")
-                    // With a charset behind it masters answer 415.
-                    .header(header::CONTENT_TYPE, JSON)
-                    .header(header::ACCEPT, JSON);
-                with_authorization(request, authorization).send(json)
-            }
+        let credentials = &self.shared.credentials;
+        let Some(authorization) = credentials.authorization()? else {
+            return send(agent, call, url, None);
         };
-        sent.map_err(|error| request_error(url, &error))
+        let response = send(agent, call, url, Some(&authorization))?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match credentials.after_refusal(&authorization)? {
+            Some(other) => send(agent, call, url, Some(&other)),
+            None => Ok(response),
+        }
     }
 
     /// Reads `//host:port/path` as masters give it, `http://host:port/path`, or `/path`. The
@@ -237,10 +229,34 @@ pub struct Reply {
 
 const JSON: &str = "application/json";
 
-fn with_authorization<B>(
+fn send(
+    agent: &Agent,
+    call: Call<'_>,
+    url: &str,
+    authorization: Option<&HeaderValue>,
+) -> Result<Response<Body>, MasterError> {
+    let sent = match call {
+        Call::Get => {
+            let request = with_headers(agent.get(url), authorization);
+            request.call()
+        }
+        Call::Post(json) => {
+            let request = with_headers(agent.post(url), authorization);
+            request.header(header::ACCEPT, JSON).send(json)
+        }
+    };
+    sent.map_err(|error| request_error(url, &error))
+}
+
+fn with_headers<B>(
     request: RequestBuilder<B>,
-    authorization: Option<String>,
+    authorization: Option<&HeaderValue>,
 ) -> RequestBuilder<B> {
+    let request = request
+        // Masters do not defend themselves against idle connections.
+        .header(header::CONNECTION, "close")
+        // With a charset behind it masters answer 415.
+        .header(header::CONTENT_TYPE, JSON);
     match authorization {
         Some(value) => request.header(header::AUTHORIZATION, value),
         None => request,

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod answers;
+mod authentication;
 mod cli;
 mod config;
 mod http;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::super::http::ClientSettings;
 use super::*;
-use crate::config::Authentication;
+use crate::config::{Authentication, Secret};
 use crate::limits::LEADER_HOPS_MAX;
 
 /// A server of one thread: gives what `answer` says of the path, and notes what was asked.
@@ -172,7 +172,7 @@ fn request_says_who_asks_and_carries_the_credentials() {
     let mut settings = settings(&[server.address]);
     settings.authentication = Authentication::Basic {
         principal: "dns".to_owned(),
-        secret: "s3cret".to_owned(),
+        secret: Secret::Text("s3cret".to_owned()),
     };
     Client::new(settings).unwrap().fetch().unwrap();
     let head = server.asked.lock().unwrap()[0].to_ascii_lowercase();
@@ -192,7 +192,7 @@ fn secrets_stand_in_no_error() {
     let mut settings = settings(&[server.address]);
     settings.authentication = Authentication::Basic {
         principal: "dns".to_owned(),
-        secret: "s3cret".to_owned(),
+        secret: Secret::Text("s3cret".to_owned()),
     };
     let error = Client::new(settings).unwrap().fetch().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("s3cret"));
