@@ -121,6 +121,26 @@ pub const WATCHED_FILE_BYTES_MAX: u64 = 4 << 20;
 /// A file written less than this ago is read again before each request: file times advance in steps,
 /// of a second on some network file systems, so that the next write may look the same.
 pub const FILE_SETTLE: Duration = Duration::from_secs(2);
+/// One log-in at the endpoint of a service account, from connecting to the last octet.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the endpoint may answer: a token has one or two thousand octets.
+pub const LOGIN_ANSWER_BYTES_MAX: u64 = 64 << 10;
+/// How long what we sign for a log-in is good; mesos-dns claims the same.
+pub const LOGIN_CLAIM: Duration = Duration::from_secs(3600);
+/// Wait after the first failed log-in; doubled and shortened at random like that of `RETRY_FIRST`.
+pub const LOGIN_RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait between failed log-ins. Shorter than `RETRY_MAX`, so that it never adds to it.
+pub const LOGIN_RETRY_MAX: Duration = Duration::from_secs(10);
+/// A token that masters refuse sooner than this after it came is not refused for its age: another
+/// one would fare no better, and one round may ask many masters.
+pub const LOGIN_AFTER_REFUSAL_MIN: Duration = Duration::from_secs(1);
+/// How long a token is used that does not say when it ends.
+pub const TOKEN_LIFETIME_DEFAULT: Duration = Duration::from_secs(300);
+/// How long any token is used, whatever it says.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(86_400);
+/// A token is renewed when a fifth of its lifetime is left, or this; up to half of that later at
+/// random, so that hosts that started together do not log in together.
+pub const TOKEN_RENEWAL_MAX: Duration = Duration::from_secs(300);
 /// Host names (of schedulers, agents, masters) that are looked up; most clusters have none.
 pub const HOST_NAMES_MAX: usize = 10_000;
 /// Threads that wait for the system's resolver: a few, so that one dead name does not hold up all.
@@ -203,6 +223,8 @@ const _: () = assert!(UDP_QUERY_BYTES_MAX <= TCP_MESSAGE_BYTES_MAX);
 const _: () = assert!(2 + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX);
 const _: () = assert!(TCP_INPUT_BYTES_MIN <= 2 + TCP_MESSAGE_BYTES_MAX);
 const _: () = assert!(TCP_QUERIES_PER_CONNECTION_TURN_MAX <= TCP_QUERIES_PER_TURN_MAX);
+const _: () = assert!(LOGIN_RETRY_MAX.as_millis() <= RETRY_MAX.as_millis());
+const _: () = assert!(TOKEN_LIFETIME_DEFAULT.as_millis() <= TOKEN_LIFETIME_MAX.as_millis());
 // A negative answer with the longest names and an OPT record fits the smallest limit: header,
 // question, SOA with two names of 255 octets would not, so compile checks SOA names instead.
 const _: () = assert!(NAME_BYTES_MAX + 16 < UDP_PLAIN_BYTES_MAX);

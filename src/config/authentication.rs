@@ -1,6 +1,7 @@
 //! Who we are to the masters, and whom we trust: the settings in, what `load` takes of them out. It
 //! must never quote a file that may hold a secret.
 
+use super::account::{ServiceAccount, read_object};
 use super::error::ConfigError;
 use super::settings::Settings;
 use super::tls::{self, PairError};
@@ -65,16 +66,9 @@ pub fn authentication(
     credentials: &Credentials,
 ) -> Result<Authentication, ConfigError> {
     const KEY: &str = "MesosAuthentication";
-    if let Some(json) = read_named(settings, "IAMConfigFile")? {
-        // Its text holds a private key, so that nothing of it goes into the message.
-        serde_json::from_slice::<serde::de::IgnoredAny>(&json).map_err(|error| {
-            let problem = format!("no JSON, line {}, column {}", error.line(), error.column());
-            settings.wrong(
-                "IAMConfigFile",
-                problem,
-                "right would be the service account's JSON file",
-            )
-        })?;
+    let account = read_named(settings, IAM)?;
+    if let Some(json) = &account {
+        read_object(json).map_err(|problem| settings.wrong(IAM, problem, ACCOUNT))?;
     }
     match settings.text(KEY)? {
         "" => Ok(Authentication::None),
@@ -87,18 +81,26 @@ pub fn authentication(
             principal: credentials.principal.clone(),
             secret: credentials.secret.clone(),
         }),
-        "iam" => Err(settings.wrong(
-            KEY,
-            "this version does not support IAM; a later one brings it",
-            "right would be \"basic\" with MesosCredentials, or an empty string",
-        )),
+        "iam" => {
+            let Some(json) = account else {
+                return Err(settings.wrong(KEY, "IAMConfigFile is missing", ACCOUNT));
+            };
+            ServiceAccount::parse(&json)
+                .map_err(|problem| settings.wrong(IAM, problem, ACCOUNT))?;
+            let config_file = settings.text(IAM)?.into();
+            Ok(Authentication::Iam { config_file })
+        }
         _ => Err(settings.wrong(
             KEY,
             "unknown way of authentication",
-            "right would be \"\" or \"basic\"",
+            "right would be \"\", \"basic\" or \"iam\"",
         )),
     }
 }
+
+const IAM: &str = "IAMConfigFile";
+const ACCOUNT: &str =
+    "right would be a service account's JSON file with uid, private_key and login_endpoint";
 
 fn read_named(settings: &Settings, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
     let path = settings.text(key)?;

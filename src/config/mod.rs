@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::dns::subnet::Subnet;
 
+pub mod account;
 mod authentication;
 pub mod check;
 pub mod error;
@@ -60,7 +61,7 @@ pub struct Config {
     pub authentication: Authentication,
     /// `MesosCredentials`, also where `authentication` does not use them: /v1/config shows them.
     pub credentials: Credentials,
-    /// `IAMConfigFile`, checked to be JSON.
+    /// `IAMConfigFile`, checked to be a JSON object.
     pub iam_config_file: Option<PathBuf>,
     /// `Domain`: lower case, no final dot.
     pub domain: String,

@@ -2,12 +2,14 @@
 //! configuration's authentication. Out: a header value for each request. It must never put a secret
 //! into an error or a log line.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ureq::http::HeaderValue;
 
 use super::error::MasterError;
+use super::iam::Iam;
+use super::tls::Trust;
 use super::watched::{Fault, Watched};
 use crate::config::{Authentication, Secret};
 
@@ -15,17 +17,22 @@ use crate::config::{Authentication, Secret};
 pub enum Credentials {
     None,
     Basic(Mutex<Basic>),
+    Iam(Box<Mutex<Iam>>),
 }
 
 impl Credentials {
-    pub fn new(authentication: &Authentication) -> Result<Self, MasterError> {
+    /// `trust` is for the place where one logs in.
+    pub fn new(authentication: &Authentication, trust: Arc<Trust>) -> Result<Self, MasterError> {
         match authentication {
             Authentication::None => Ok(Self::None),
             Authentication::Basic { principal, secret } => {
                 let basic = Basic::new(principal, secret)?;
                 Ok(Self::Basic(Mutex::new(basic)))
             }
-            Authentication::Iam { .. } => Err(MasterError::IamMissing),
+            Authentication::Iam { config_file } => {
+                let iam = Iam::new(config_file, trust)?;
+                Ok(Self::Iam(Box::new(Mutex::new(iam))))
+            }
         }
     }
 
@@ -34,6 +41,7 @@ impl Credentials {
         match self {
             Self::None => Ok(None),
             Self::Basic(basic) => Ok(Some(lock(basic).authorization(false))),
+            Self::Iam(iam) => lock(iam).authorization().map(Some),
         }
     }
 
@@ -45,6 +53,7 @@ impl Credentials {
                 let again = lock(basic).authorization(true);
                 Ok(Some(again).filter(|again| again != refused))
             }
+            Self::Iam(iam) => lock(iam).after_refusal(refused),
         }
     }
 }
@@ -108,11 +117,9 @@ mod tests {
         let name = format!("rollcall-refused-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, "old\n").unwrap();
-        let credentials = Credentials::new(&Authentication::Basic {
-            principal: "dns".to_owned(),
-            secret: Secret::File(path.clone()),
-        });
-        let credentials = credentials.unwrap();
+        let credentials = Credentials::Basic(Mutex::new(
+            Basic::new("dns", &Secret::File(path.clone())).unwrap(),
+        ));
         let old = credentials.authorization().unwrap().unwrap();
         assert_eq!(old, "Basic ZG5zOm9sZA==");
         assert!(!format!("{old:?}").contains("ZG5z"));

@@ -13,7 +13,10 @@ pub enum MasterError {
         why: String,
     },
     NoRoots,
-    IamMissing,
+    Login {
+        endpoint: String,
+        why: String,
+    },
     Request {
         url: String,
         why: String,
@@ -54,9 +57,7 @@ impl fmt::Display for MasterError {
             Self::NoRoots => f.write_str(
                 "TLS needs certificates to trust: set CACertFile, or install the system's bundle",
             ),
-            Self::IamMissing => f.write_str(
-                "MesosAuthentication \"iam\" is not available in this version; use \"basic\" or \"\"",
-            ),
+            Self::Login { endpoint, why } => write!(f, "no token from {endpoint}: {why}"),
             Self::Request { url, why } => write!(f, "cannot read {url}: {why}"),
             Self::Tls { url, why, cure } => {
                 write!(f, "no trust between us and {url}: {why}; {cure}")
@@ -67,7 +68,9 @@ impl fmt::Display for MasterError {
                     400 if url.starts_with("https:") => f.write_str(
                         "; if it asks for a certificate of ours, check CertFile and KeyFile",
                     ),
-                    401 | 403 => f.write_str("; check MesosAuthentication and MesosCredentials"),
+                    401 | 403 => f.write_str(
+                        "; check MesosAuthentication, and MesosCredentials or IAMConfigFile",
+                    ),
                     503 => f.write_str("; the masters have no leader yet"),
                     _ => Ok(()),
                 }

@@ -13,7 +13,7 @@ use super::cluster::Endpoint;
 use super::credentials::Credentials;
 use super::error::MasterError;
 use super::leader::Hops;
-use super::tls::{Trust, why_no_trust};
+use super::tls::{Trust, distrust};
 use crate::config::{Authentication, Config};
 
 /// How masters are asked.
@@ -76,13 +76,14 @@ impl Http {
     /// Reads the certificate files, and with each request those that changed.
     pub fn new(settings: &ClientSettings) -> Result<Self, MasterError> {
         let trust = Arc::new(Trust::new(settings));
-        let agents = Agents::new(settings.https.then_some(trust), settings.timeout);
+        let masters = settings.https.then(|| Arc::clone(&trust));
+        let agents = Agents::new(masters, settings.timeout);
         // What is wrong with the certificates is told now, not with the first request.
         agents.current()?;
         let shared = Shared {
             scheme: if settings.https { "https" } else { "http" },
             agents,
-            credentials: Credentials::new(&settings.authentication)?,
+            credentials: Credentials::new(&settings.authentication, trust)?,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -263,15 +264,9 @@ fn with_headers<B>(
     }
 }
 
-/// Why there was no answer.
-pub fn request_error(url: &str, error: &ureq::Error) -> MasterError {
+fn request_error(url: &str, error: &ureq::Error) -> MasterError {
     let url = url.to_owned();
-    let distrust = match error {
-        ureq::Error::Rustls(error) => Some(error),
-        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
-        _ => None,
-    };
-    match distrust.map(why_no_trust) {
+    match distrust(error) {
         Some((why, cure)) => MasterError::Tls { url, why, cure },
         None => MasterError::Request {
             url,

@@ -120,9 +120,19 @@ fn builder() -> ureq::tls::TlsConfigBuilder {
     TlsConfig::builder().unversioned_rustls_crypto_provider(provider)
 }
 
+/// The fault of TLS in an error of the HTTP client, where it is one, and the cure.
+pub fn distrust(error: &ureq::Error) -> Option<(String, &'static str)> {
+    let error = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    error.map(why_no_trust)
+}
+
 /// Why two sides do not trust each other, and the cure. The same at each attempt, as long as the
 /// cause is the same: the library's own words count the seconds since a certificate expired.
-pub fn why_no_trust(error: &Error) -> (String, &'static str) {
+fn why_no_trust(error: &Error) -> (String, &'static str) {
     use CertificateError as Bad;
     let Error::InvalidCertificate(bad) = error else {
         return (error.to_string(), cure_of_refusal(error));

@@ -271,7 +271,7 @@ fn authentication_that_cannot_work_is_refused() {
         (
             r#""MesosAuthentication":"iam""#,
             "MesosAuthentication",
-            "does not support IAM",
+            "IAMConfigFile is missing",
         ),
         (r#""CACertFile":"no-such.pem""#, "CACertFile", "no-such.pem"),
         (r#""CACertFile":"c.json""#, "CACertFile", "c.json"),

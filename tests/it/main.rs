@@ -6,6 +6,7 @@ mod authentication;
 mod cli;
 mod config;
 mod http;
+mod iam;
 mod publishing;
 mod refreshing;
 mod respond;

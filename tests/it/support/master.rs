@@ -15,6 +15,8 @@ pub enum Behaviour {
     Serve(String),
     /// This document, but only after the delay.
     Slow(String, Duration),
+    /// This document for those whose `Authorization` is accepted, 401 for others.
+    Guarded(String, Accept),
     /// A status with a document that must not be taken.
     Status(u16, String),
     /// 307 to another master, without a scheme, as a real follower writes it.
@@ -25,9 +27,13 @@ pub enum Behaviour {
     HangUp,
 }
 
+/// Judges the value of an `Authorization` header; empty where there is none.
+pub type Accept = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 struct Shared {
     behaviour: Mutex<Behaviour>,
     answered: AtomicUsize,
+    refused: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -50,6 +56,7 @@ impl Master {
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(make(address)),
             answered: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         });
         let thread = thread::spawn({
@@ -78,6 +85,11 @@ impl Master {
     /// Requests answered so far, whatever the answer was.
     pub fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were answered with 401.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::SeqCst)
     }
 
     /// Waits until the present behaviour met two requests, so that one of them began after it was set.
@@ -114,12 +126,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// One request a connection; the head is read and forgotten.
+/// One request a connection; of the head one line is kept.
 fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut line = String::new();
+    let (mut line, mut authorization) = (String::new(), String::new());
     while reader.read_line(&mut line)? > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            authorization = value.trim().to_owned();
+        }
         line.clear();
     }
     let behaviour = shared
@@ -127,6 +144,14 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         .lock()
         .expect("no test thread panicked")
         .clone();
+    let behaviour = match behaviour {
+        Behaviour::Guarded(body, accept) if accept(&authorization) => Behaviour::Serve(body),
+        Behaviour::Guarded(..) => {
+            shared.refused.fetch_add(1, Ordering::SeqCst);
+            Behaviour::Status(401, "Unauthorized".into())
+        }
+        other => other,
+    };
     let result = respond(&mut stream, behaviour);
     shared.answered.fetch_add(1, Ordering::SeqCst);
     result
@@ -141,7 +166,9 @@ fn respond(stream: &mut TcpStream, behaviour: Behaviour) -> std::io::Result<()> 
         stream.write_all(body.as_bytes())
     };
     match behaviour {
-        Behaviour::Serve(body) => send("200 OK", "", body.len(), &body),
+        Behaviour::Serve(body) | Behaviour::Guarded(body, _) => {
+            send("200 OK", "", body.len(), &body)
+        }
         Behaviour::Slow(body, delay) => {
             thread::sleep(delay);
             send("200 OK", "", body.len(), &body)

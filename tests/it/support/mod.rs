@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod files;
+pub mod login;
 pub mod master;
 pub mod nginx;
 pub mod openssl;
