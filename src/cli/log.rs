@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts the log of the program, once: `-v` gives the level, RUST_LOG wins over it. A `quiet`
 /// program tells of faults alone: the demonstration speaks on the same screen.
+///
+/// What libraries say through the crate `log` is not collected, at any level: the HTTP client writes
+/// whole requests at trace, passwords and tokens among them.
 pub fn start(verbosity: u8, quiet: bool) {
     let level = match verbosity {
         0 if quiet => "error",

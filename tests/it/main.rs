@@ -10,6 +10,7 @@ mod iam;
 mod publishing;
 mod refreshing;
 mod respond;
+mod secrets;
 mod streams;
 mod support;
 mod table;

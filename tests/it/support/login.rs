@@ -74,6 +74,8 @@ struct Shared {
     gives: Mutex<Gives>,
     /// Tokens that were given and are good, each with its end.
     tokens: Mutex<Vec<(String, Instant)>>,
+    /// All that passed and must not be seen elsewhere: tokens of both directions.
+    passed: Mutex<Vec<String>>,
     /// What was wrong with log-ins, if anything.
     faults: Mutex<Vec<String>>,
     log_ins: AtomicUsize,
@@ -98,6 +100,7 @@ impl Login {
             account: Mutex::new(account),
             gives: Mutex::new(gives),
             tokens: Mutex::default(),
+            passed: Mutex::default(),
             faults: Mutex::default(),
             log_ins: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -148,6 +151,10 @@ impl Login {
     /// Requests so far, right or wrong.
     pub fn log_ins(&self) -> usize {
         self.shared.log_ins.load(Ordering::SeqCst)
+    }
+
+    pub fn passed(&self) -> Vec<String> {
+        lock(&self.shared.passed).clone()
     }
 
     pub fn faults(&self) -> Vec<String> {
@@ -266,6 +273,7 @@ fn give(shared: &Shared) -> (u16, String) {
             )
         }
     };
+    lock(&shared.passed).push(token.clone());
     lock(&shared.tokens).push((token.clone(), Instant::now() + lifetime));
     (
         200,
@@ -290,6 +298,7 @@ fn check(head: &str, body: &[u8], shared: &Shared) -> Result<(), String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let fields = body.as_object().map(|object| object.len());
     let token = body["token"].as_str().unwrap_or_default();
+    lock(&shared.passed).push(token.to_owned());
     if fields != Some(2) || body["uid"] != account.uid {
         return Err("not these fields, or not this uid".to_owned());
     }

@@ -76,6 +76,18 @@ impl Rollcall {
         fs::read_to_string(self.directory.join("log")).expect("the log")
     }
 
+    /// The configuration that it runs with.
+    pub fn config_file(&self) -> PathBuf {
+        self.directory.join("config.json")
+    }
+
+    /// What everybody on the machine sees of it in a list of processes.
+    pub fn command_line(&self) -> String {
+        let path = format!("/proc/{}/cmdline", self.child.id());
+        let words = fs::read(path).expect("the process runs");
+        String::from_utf8_lossy(&words).replace('\0', " ")
+    }
+
     /// One GET of the HTTP interface: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).expect("the HTTP interface listens");
