@@ -134,14 +134,11 @@ impl Iam {
     /// Notes a failure; true where the one before was another or none.
     fn failed(&mut self, why: &str) -> bool {
         let last = self.failure.take();
-        let wait = last.as_ref().map_or(LOGIN_RETRY_FIRST, |last| {
-            (last.wait * 2).min(LOGIN_RETRY_MAX)
-        });
-        let shortened = wait.mul_f64(0.5 + 0.5 * fastrand::f64());
+        let wait = wait_after(last.as_ref().map(|last| last.wait));
         self.failure = Some(Failure {
             why: why.to_owned(),
             wait,
-            retry_at: Instant::now() + shortened,
+            retry_at: Instant::now() + wait.mul_f64(0.5 + 0.5 * fastrand::f64()),
         });
         last.is_none_or(|last| last.why != why)
     }
@@ -183,6 +180,14 @@ impl Iam {
             endpoint: self.account.value().login_endpoint.clone(),
             why,
         }
+    }
+}
+
+/// Each wait is twice the one before.
+fn wait_after(last: Option<Duration>) -> Duration {
+    match last {
+        Some(last) => (last * 2).min(LOGIN_RETRY_MAX),
+        None => LOGIN_RETRY_FIRST,
     }
 }
 
@@ -358,6 +363,17 @@ mod tests {
         assert_eq!(token(None, now).lifetime, TOKEN_LIFETIME_DEFAULT);
         let far = token(Some(now.wall + 100_000 * HOUR), now);
         assert!(!far.is_good(now.later(TOKEN_LIFETIME_MAX)));
+    }
+
+    #[test]
+    fn waits_after_failed_log_ins_double_up_to_a_bound() {
+        let mut wait = wait_after(None);
+        assert_eq!(wait, LOGIN_RETRY_FIRST);
+        assert_eq!(wait_after(Some(wait)), 2 * LOGIN_RETRY_FIRST);
+        for _ in 0..100 {
+            wait = wait_after(Some(wait));
+        }
+        assert_eq!(wait, LOGIN_RETRY_MAX);
     }
 
     #[test]

@@ -204,43 +204,58 @@ fn account_that_changes_is_used_without_a_restart() {
     assert_eq!(rollcall.log_lines("login_endpoint is missing"), 1);
 }
 
+/// Asks a master by itself, without the rest of the program.
+#[derive(Clone)]
+struct Asker {
+    http: Http,
+    master: Endpoint,
+}
+
+impl Asker {
+    fn new(master: &Master, config_file: PathBuf) -> Self {
+        let http = Http::new(&ClientSettings {
+            masters: Vec::new(),
+            timeout: Duration::from_secs(20),
+            state_bytes_max: 1 << 20,
+            https: false,
+            ca_cert_file: None,
+            cert_file: None,
+            key_file: None,
+            authentication: Authentication::Iam { config_file },
+        });
+        let master = Endpoint {
+            host: master.address().ip().to_string().into(),
+            port: Some(master.address().port()),
+        };
+        let http = http.expect("a good account");
+        Self { http, master }
+    }
+
+    fn ask(&self) -> Result<(), MasterError> {
+        let mut hops = Hops::new(&self.master);
+        let reply = self.http.ask(Call::Get, &self.master, "/state", &mut hops);
+        reply.map(drop)
+    }
+
+    /// From many threads at once, each with its own clone.
+    fn ask_at_once(&self) -> Vec<Result<(), MasterError>> {
+        let start = |_| {
+            let asker = self.clone();
+            thread::spawn(move || asker.ask())
+        };
+        let threads: Vec<_> = (0..8).map(start).collect();
+        let join = |thread: thread::JoinHandle<_>| thread.join().expect("no panic");
+        threads.into_iter().map(join).collect()
+    }
+}
+
 #[test]
 fn many_that_ask_at_once_log_in_once() {
     let (folder, account) = (Folder::new(), Account::new("dns", Form::Pkcs8));
     let login = Login::start(account, Gives::Opaque(Duration::from_millis(200)));
-    let config_file = folder.write("account.json", login.account_file());
     let master = master_of(&login);
-    let http = Http::new(&ClientSettings {
-        masters: Vec::new(),
-        timeout: Duration::from_secs(20),
-        state_bytes_max: 1 << 20,
-        https: false,
-        ca_cert_file: None,
-        cert_file: None,
-        key_file: None,
-        authentication: Authentication::Iam { config_file },
-    });
-    let http = http.expect("a good account");
-    let endpoint = Endpoint {
-        host: master.address().ip().to_string().into(),
-        port: Some(master.address().port()),
-    };
-    let ask_all = || {
-        let askers: Vec<_> = (0..8)
-            .map(|_| {
-                let (http, endpoint) = (http.clone(), endpoint.clone());
-                thread::spawn(move || {
-                    let mut hops = Hops::new(&endpoint);
-                    let reply = http.ask(Call::Get, &endpoint, "/state", &mut hops);
-                    reply.map(drop).map_err(|error| error.to_string())
-                })
-            })
-            .collect();
-        for asker in askers {
-            assert_eq!(asker.join().expect("no panic"), Ok(()));
-        }
-    };
-    ask_all();
+    let asker = Asker::new(&master, folder.write("account.json", login.account_file()));
+    assert!(asker.ask_at_once().iter().all(Result::is_ok));
     assert_eq!((login.log_ins(), master.refused()), (1, 0));
     // All of them are refused, and one of them logs in for all: a token of that age may be renewed.
     let came = Instant::now();
@@ -248,18 +263,35 @@ fn many_that_ask_at_once_log_in_once() {
         came.elapsed() > LOGIN_AFTER_REFUSAL_MIN
     });
     login.revoke();
-    ask_all();
+    assert!(asker.ask_at_once().iter().all(Result::is_ok));
     assert_eq!(login.log_ins(), 2);
     assert!(master.refused() >= 1);
     // At once another one would fare no better.
     login.revoke();
-    let mut hops = Hops::new(&endpoint);
-    let refused = http.ask(Call::Get, &endpoint, "/state", &mut hops);
+    let refused = asker.ask();
     assert!(matches!(
         refused,
         Err(MasterError::Status { status: 401, .. })
     ));
     assert_eq!(login.log_ins(), 2);
+}
+
+#[test]
+fn failed_log_in_is_not_tried_again_by_all_who_wait() {
+    let (folder, account) = (Folder::new(), Account::new("dns", Form::Pkcs8));
+    let login = Login::start(account, Gives::Status(503));
+    let master = master_of(&login);
+    let asker = Asker::new(&master, folder.write("account.json", login.account_file()));
+    for result in asker.ask_at_once() {
+        let error = result.expect_err("there is no token").to_string();
+        assert!(
+            error.contains("no token from") && error.contains("503"),
+            "{error}"
+        );
+    }
+    // On a slow machine the first wait may be over before the last of them had its turn.
+    assert!(login.log_ins() < 4, "{}", login.log_ins());
+    assert_eq!(master.answered(), 0);
 }
 
 #[test]
