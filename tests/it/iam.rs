@@ -67,32 +67,6 @@ fn one_token_serves_many_requests() {
 }
 
 #[test]
-fn token_is_renewed_before_it_ends() {
-    let (folder, account) = (Folder::new(), Account::new("dns", Form::Pkcs8));
-    let login = Login::start(account, Gives::Token(Duration::from_secs(4)));
-    let file = folder.write("account.json", login.account_file());
-    let master = master_of(&login);
-    let rollcall = Rollcall::serving(&[master.address()], iam(&file));
-    wait_until("third token", || login.log_ins() >= 3);
-    assert_eq!(master.refused(), 0);
-    assert_eq!(web(&rollcall), [OLD]);
-    // As long as it lasts it serves, though no new one is to be had.
-    login.set(Gives::Status(503));
-    wait_until("line that says so", || {
-        rollcall.has_line(&["status 503", "serves while it lasts"])
-    });
-    wait_until("end of the token", || {
-        rollcall.has_line(&["ERROR", "no token from", "status 503"])
-    });
-    assert_eq!(master.refused(), 0);
-    login.set(Gives::Token(HOUR));
-    wait_until("tokens again", || {
-        rollcall.has_line(&["gives tokens again"])
-    });
-    assert_eq!(rollcall.log_lines("serves while it lasts"), 1);
-}
-
-#[test]
 fn refused_token_is_renewed_at_once() {
     let (folder, account) = (Folder::new(), Account::new("dns", Form::Pkcs8));
     let login = Login::start(account, Gives::Token(HOUR));
@@ -143,6 +117,7 @@ fn log_in_that_fails_is_named_and_tried_again() {
     says(["has no token", "login_endpoint"]);
     login.set(Gives::Opaque(Duration::ZERO));
     wait_until("first table", || web(&rollcall) == [OLD]);
+    assert!(rollcall.has_line(&["gives tokens again"]));
     assert_eq!(master.refused(), 0);
 }
 
@@ -247,6 +222,36 @@ impl Asker {
         let join = |thread: thread::JoinHandle<_>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect()
     }
+}
+
+#[test]
+fn token_is_renewed_before_it_ends_and_serves_to_its_end() {
+    let (folder, account) = (Folder::new(), Account::new("dns", Form::Pkcs8));
+    let login = Login::start(account, Gives::Token(Duration::from_secs(3)));
+    let master = master_of(&login);
+    let asker = Asker::new(&master, folder.write("account.json", login.account_file()));
+    wait_until("third token", || {
+        assert!(asker.ask().is_ok());
+        login.log_ins() >= 3
+    });
+    assert_eq!(master.refused(), 0);
+    // No new one is to be had: the old one serves beyond the attempts to renew it, as long as it lasts.
+    login.set(Gives::Status(503));
+    let (before, mut served) = (login.log_ins(), 0);
+    wait_until("end of the token", || {
+        let attempted = login.log_ins() > before;
+        match asker.ask() {
+            Ok(()) => {
+                served += usize::from(attempted);
+                false
+            }
+            Err(error) => error.to_string().contains("status 503"),
+        }
+    });
+    assert!(served > 0);
+    login.set(Gives::Token(HOUR));
+    wait_until("tokens again", || asker.ask().is_ok());
+    assert_eq!(master.refused(), 0);
 }
 
 #[test]
