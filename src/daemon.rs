@@ -1,39 +1,46 @@
-//! Start order, who owns which thread, shutdown order. In: a Config. Out: a running server, or an
-//! error that names the culprit and the cure. It alone knows everyone.
+//! Start order, who owns which thread, reload, shutdown order. In: a Config, and signals. Out: a
+//! running server, or an error that names the culprit and the cure. It alone knows everyone.
 //!
 //! Start: open the sockets (so that a port in use is told at once and names are answered SERVFAIL
 //! until a table is there), then the HTTP interface, then the refresh thread. Stop: the other way
-//! round, so that nothing publishes to readers that are gone.
+//! round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
+//! anything old is given up, so that a configuration that cannot be taken changes nothing.
 
-use std::net::{IpAddr, SocketAddr};
+mod translate;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tracing::info;
+use arc_swap::ArcSwap;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use tracing::{error, info, warn};
 
-use crate::config::{Config, IpSource};
-use crate::dns::name::wire_from_text;
-use crate::mesos::cluster::{AddressSource, Endpoint};
+use crate::config::{Config, ConfigError, Loaded};
+use crate::http::SharedConfig;
+use crate::limits::REFRESH_STOP_MAX;
 use crate::mesos::error::MasterError;
 use crate::mesos::http::{ClientSettings, Http};
-use crate::records::Naming;
-use crate::refresh::{self, HoldSettings, Parts, Refresher};
+use crate::refresh::{Parts, Refresher, Wake};
 use crate::responses::publish::Published;
-use crate::responses::zone::Answering;
-use crate::serve::respond::{Chaos, Responder, Settings, SubnetFirst};
+use crate::serve::respond::{Responder, SharedSettings};
 use crate::serve::{ServeError, ServeOptions, Server};
 use crate::stats::freshness::SharedFreshness;
 use crate::{http, sys};
+use translate::{answering, http_address, refresh_settings, respond_settings, serve_options};
 
 /// A running Rollcall.
 pub struct Daemon {
+    config: SharedConfig,
     published: Published,
+    freshness: SharedFreshness,
+    respond_settings: SharedSettings,
+    masters: Http,
     server: Option<Server>,
     http: Option<http::Server>,
     refresher: Refresher,
 }
 
-/// Why the program cannot start.
+/// Why the program cannot start, or cannot take a configuration.
 #[derive(Debug)]
 pub enum DaemonError {
     Serve(ServeError),
@@ -53,23 +60,32 @@ impl std::fmt::Display for DaemonError {
             Self::Master(error) => error.fmt(f),
             Self::Name(key) => write!(f, "{key} is not a domain name that can be encoded"),
             Self::Thread(error) => write!(f, "cannot start the refresh thread: {error}"),
-            Self::Signals(error) => write!(f, "cannot watch for SIGTERM: {error}"),
+            Self::Signals(error) => write!(f, "cannot watch for signals: {error}"),
         }
     }
 }
 
 impl std::error::Error for DaemonError {}
 
-/// Runs until SIGTERM or SIGINT.
-pub fn run(config: Config) -> Result<(), DaemonError> {
-    let mut signals = signal_hook::iterator::Signals::new([
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGINT,
-    ])
-    .map_err(DaemonError::Signals)?;
-    let daemon = Daemon::start(config)?;
-    let signal = signals.forever().next();
-    info!("stopping on signal {}", signal.unwrap_or_default());
+/// Runs until SIGTERM or SIGINT. SIGUSR1 asks the masters at once; SIGHUP has `load` read the
+/// configuration anew.
+pub fn run(
+    config: Config,
+    load: impl Fn() -> Result<Loaded, ConfigError>,
+) -> Result<(), DaemonError> {
+    let watched = [SIGTERM, SIGINT, SIGHUP, SIGUSR1];
+    let mut signals = signal_hook::iterator::Signals::new(watched).map_err(DaemonError::Signals)?;
+    let mut daemon = Daemon::start(config)?;
+    for signal in signals.forever() {
+        match signal {
+            SIGUSR1 => daemon.refresher.refresh_now(),
+            SIGHUP => daemon.reload_from(&load),
+            _ => {
+                info!("stopping on signal {signal}");
+                break;
+            }
+        }
+    }
     daemon.stop();
     Ok(())
 }
@@ -85,43 +101,33 @@ impl Daemon {
     pub fn start(config: Config) -> Result<Self, DaemonError> {
         sys::memory::use_one_heap();
         install_tls_provider();
-        let config = Arc::new(config);
         let published = Published::default();
-        let settings = settings(&config)?;
-        let answering = answering(&config)?;
-        let http_client =
-            Http::new(&ClientSettings::from(&*config)).map_err(DaemonError::Master)?;
         let freshness = SharedFreshness::default();
-        let server = config.dns_on.then(|| {
-            let address = SocketAddr::new(config.listener, config.port);
-            let options = ServeOptions {
-                workers: config.workers,
-                seed: fastrand::u64(..),
-                ..ServeOptions::new(address)
-            };
-            let responder = move |seed| Responder::new(&settings, seed);
-            Server::start(&options, &published, responder)
-        });
-        let server = server.transpose().map_err(DaemonError::Serve)?;
-        let http = config.http_on.then(|| {
-            let settings = http::HttpSettings {
-                listen: SocketAddr::new(config.http_listener, config.http_port),
-                enumeration_on: config.enumeration_on,
-                config: Arc::clone(&config),
-            };
-            http::Server::start(settings, Arc::clone(&published))
-        });
-        let http = http.transpose().map_err(DaemonError::Http)?;
-        let woken = server.as_ref().map(Server::waker);
+        let respond = Arc::new(ArcSwap::from_pointee(respond_settings(&config)?));
+        let answering = answering(&config)?;
+        let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
+        let server = serve_options(&config)
+            .map(|options| start_server(&options, &published, &respond))
+            .transpose()?;
+        let listen = http_address(&config);
+        let shared_config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
+        let http = listen
+            .map(|listen| start_http(listen, &shared_config, &published, &freshness))
+            .transpose()?;
+        let config = shared_config.load_full();
         let refresher = Refresher::start(Parts {
-            settings: refresh_settings(&config, http_client, answering),
+            settings: refresh_settings(&config, masters.clone(), answering),
             published: Arc::clone(&published),
-            freshness,
-            wake: Box::new(move || woken.iter().for_each(|wake| wake())),
+            freshness: freshness.clone(),
+            wake: wake_of(&server),
         })
         .map_err(DaemonError::Thread)?;
         let daemon = Self {
+            config: shared_config,
             published,
+            freshness,
+            respond_settings: respond,
+            masters,
             server,
             http,
             refresher,
@@ -144,9 +150,77 @@ impl Daemon {
         &self.published
     }
 
-    /// Stops every thread, within 2 s.
+    /// What is known of the source of the records.
+    pub fn freshness(&self) -> &SharedFreshness {
+        &self.freshness
+    }
+
+    fn reload_from(&mut self, load: &impl Fn() -> Result<Loaded, ConfigError>) {
+        let taken = match load() {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    warn!("{warning}");
+                }
+                self.reload(loaded.config)
+                    .map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match taken {
+            Ok(()) => info!("the configuration was read anew and is in force"),
+            Err(why) => {
+                error!("the configuration is not taken: {why}; the one before stays in force");
+            }
+        }
+    }
+
+    /// Takes another configuration while it runs. An error changes nothing.
+    pub fn reload(&mut self, config: Config) -> Result<(), DaemonError> {
+        let old = self.config.load_full();
+        let respond = respond_settings(&config)?;
+        let answering = answering(&config)?;
+        let (was, is) = (ClientSettings::from(&*old), ClientSettings::from(&config));
+        let masters = match was == is {
+            true => self.masters.clone(),
+            false => Http::new(&is).map_err(DaemonError::Master)?,
+        };
+        let options = serve_options(&config);
+        let same_server = match (&options, serve_options(&old)) {
+            (Some(new), Some(old)) => new.address == old.address && new.workers == old.workers,
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        // Two groups of sockets may share a port, so that the new one is there before the old one goes.
+        let server = options
+            .filter(|_| !same_server)
+            .map(|options| start_server(&options, &self.published, &self.respond_settings))
+            .transpose()?;
+        let listen = http_address(&config);
+        let same_http = listen == http_address(&old);
+        let http = listen
+            .filter(|_| !same_http)
+            .map(|listen| start_http(listen, &self.config, &self.published, &self.freshness))
+            .transpose()?;
+        // From here on nothing can fail.
+        self.respond_settings.store(Arc::new(respond));
+        self.masters = masters;
+        if !same_server {
+            self.server = server;
+        }
+        if !same_http {
+            self.http = http;
+        }
+        let settings = refresh_settings(&config, self.masters.clone(), answering);
+        self.refresher.configure(settings, wake_of(&self.server));
+        if !same_server || !same_http {
+            self.log_addresses(&config.domain);
+        }
+        self.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// Stops every thread, within 2 s: what is in flight is finished.
     pub fn stop(self) {
-        self.refresher.stop(Duration::from_millis(500));
+        self.refresher.stop(REFRESH_STOP_MAX);
         if let Some(http) = self.http {
             http.stop();
         }
@@ -165,96 +239,32 @@ impl Daemon {
     }
 }
 
-/// What `respond` needs of the configuration.
-fn settings(config: &Config) -> Result<Settings, DaemonError> {
-    let chaos = config.chaos_on.then(|| Chaos {
-        version: concat!("rollcall ", env!("CARGO_PKG_VERSION")).into(),
-        hostname: host_name().into(),
-    });
-    Ok(Settings {
-        domain: Answering::wire_domain(&config.domain).map_err(|_| DaemonError::Name("Domain"))?,
-        recurse_on: config.recurse_on,
-        set_truncate_bit: config.set_truncate_bit,
-        reverse_dns_on: config.reverse_dns_on,
-        subnet_first: config.resolv_subnet_first.then(|| SubnetFirst {
-            believed: config.client_subnet_from.clone().into(),
-        }),
-        chaos,
-    })
+fn start_server(
+    options: &ServeOptions,
+    published: &Published,
+    settings: &SharedSettings,
+) -> Result<Server, DaemonError> {
+    let settings = Arc::clone(settings);
+    let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
+    Server::start(options, published, responder).map_err(DaemonError::Serve)
 }
 
-/// What the table needs of the configuration.
-fn answering(config: &Config) -> Result<Answering, DaemonError> {
-    let wire = |key, text: &str| wire_from_text(text).map_err(|_| DaemonError::Name(key));
-    Ok(Answering {
-        domain: Answering::wire_domain(&config.domain).map_err(|_| DaemonError::Name("Domain"))?,
-        ttl_seconds: config.ttl_seconds,
-        srv_weight: config.srv_weight,
-        soa_mname: wire("SOAMname", &config.soa.mname)?.into(),
-        soa_rname: wire("SOARname", &config.soa.rname)?.into(),
-        soa_refresh_seconds: config.soa.refresh_seconds,
-        soa_retry_seconds: config.soa.retry_seconds,
-        soa_expire_seconds: config.soa.expire_seconds,
-        soa_minimum_seconds: config.soa.minimum_seconds,
-    })
+fn start_http(
+    listen: SocketAddr,
+    config: &SharedConfig,
+    published: &Published,
+    freshness: &SharedFreshness,
+) -> Result<http::Server, DaemonError> {
+    let settings = http::HttpSettings {
+        listen,
+        config: Arc::clone(config),
+        freshness: freshness.clone(),
+    };
+    http::Server::start(settings, Arc::clone(published)).map_err(DaemonError::Http)
 }
 
-/// What refreshing needs of the configuration.
-fn refresh_settings(config: &Config, http: Http, answering: Answering) -> refresh::Settings {
-    refresh::Settings {
-        source: config.source,
-        http,
-        masters: masters(config),
-        state_bytes_max: config.state_bytes_max,
-        interval: config.refresh_interval,
-        check_factor: config.check_factor,
-        publish_interval: config.publish_interval,
-        state_timeout: config.state_timeout,
-        hold: HoldSettings {
-            agents_percent: config.hold_percent,
-            time_max: config.hold_max,
-        },
-        naming: naming(config),
-        listener: config.listener,
-        answering,
-    }
-}
-
-fn masters(config: &Config) -> Vec<Endpoint> {
-    let masters = config.masters.iter().map(|master| Endpoint {
-        host: master.host.as_str().into(),
-        port: Some(master.port),
-    });
-    masters.collect()
-}
-
-/// What names are made from; the listener's addresses are filled in by each refresh.
-fn naming(config: &Config) -> Naming {
-    Naming {
-        domain: config.domain.as_str().into(),
-        rfc952: config.enforce_rfc952,
-        ip_sources: config
-            .ip_sources
-            .iter()
-            .map(|&source| address_source(source))
-            .collect(),
-        masters: masters(config).into(),
-        soa_mname: config.soa.mname.as_str().into(),
-        listener_addresses: Box::new([] as [IpAddr; 0]),
-    }
-}
-
-fn address_source(source: IpSource) -> AddressSource {
-    match source {
-        IpSource::Host => AddressSource::Host,
-        IpSource::Mesos => AddressSource::Mesos,
-        IpSource::Docker => AddressSource::Docker,
-        IpSource::NetInfo => AddressSource::NetInfo,
-    }
-}
-
-/// The machine's name, for `hostname.bind`.
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "localhost".into(), |name| name.trim().into())
+/// Wakes the answering threads, where there are any.
+fn wake_of(server: &Option<Server>) -> Wake {
+    let woken = server.as_ref().map(Server::waker);
+    Box::new(move || woken.iter().for_each(|wake| wake()))
 }

@@ -26,6 +26,8 @@ pub const UDP_BATCH_DATAGRAMS: usize = 64;
 pub const UDP_SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Batches that one worker answers before it looks at TCP again: some 4 ms at 4 us a datagram.
 pub const UDP_BATCHES_PER_TURN_MAX: usize = 16;
+/// Batches that one worker still answers when it stops: more than a full socket buffer holds.
+pub const UDP_BATCHES_AT_STOP_MAX: usize = 256;
 /// How long a worker waits for room to send before it gives up the rest of a batch; meanwhile
 /// queries wait in the socket's buffer.
 pub const UDP_SEND_WAIT_MS: u16 = 5;
@@ -106,6 +108,15 @@ pub const CHECK_LOGGED_MAX: usize = 10;
 /// How long the tasks of an agent that came back after a failover may take to be told of again. They
 /// come with it; this is for a master in trouble.
 pub const HOLD_SETTLE: Duration = Duration::from_secs(5);
+/// A file of the warm start that is longer is not read: 100,000 tasks make some 40 MB.
+pub const WARM_START_BYTES_MAX: u64 = 2 << 30;
+/// The records are written this soon after the first table, and not more often than once in the time
+/// below; where the thread that writes is busy or spares the disk, it is tried again.
+pub const WARM_SAVE_FIRST: Duration = Duration::from_secs(5);
+pub const WARM_SAVE_EVERY: Duration = Duration::from_secs(60);
+pub const WARM_SAVE_RETRY: Duration = Duration::from_secs(5);
+/// Records that are older say nothing of which agents should come back after a failover.
+pub const WARM_HOLD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Held tasks whose names `/v1/status` shows.
 pub const HELD_TASKS_SHOWN_MAX: usize = 16;
 /// Wait after the first failed fetch; doubled with each further one, shortened at random by up to
@@ -166,6 +177,11 @@ pub const PTR_RECORDS_MAX: usize = 8;
 /// Names that a shard should hold: so few that a change copies about 12 KiB for each name that it
 /// touches, so many that the rows of pointers, which it copies too, stay short.
 pub const SHARD_NAMES_WANTED: usize = 128;
+/// Octets of a block of the warm-start file, before packing: each is unpacked by one thread, and there
+/// are enough of them for all.
+pub const SAVED_BLOCK_BYTES: usize = 1 << 20;
+/// Octets that any block of it may unpack to: the cluster of 100,000 tasks has 30 MB.
+pub const SAVED_BYTES_MAX: u64 = 4 << 30;
 /// SRV targets that the compiler remembers; a thousand stay in the first-level caches.
 pub const KNOWN_TARGETS_MAX: usize = 1024;
 /// Octets of an entry on average, in a large cluster; only a hint for reserving memory.
@@ -206,8 +222,11 @@ pub const HTTP_CHUNKS_WAITING_MAX: usize = 4;
 /// Rows of a hosts or services answer that are written at once, on the server's thread; a longer
 /// answer is streamed. 4,096 rows take about a millisecond.
 pub const HTTP_ROWS_AT_ONCE_MAX: usize = 4096;
-/// A stop waits this long for HTTP answers under way.
-pub const HTTP_STOP_MS_MAX: u64 = 2_000;
+/// A stop waits this long for HTTP answers under way, and once more for their threads. With the time
+/// of the refresh thread all is over within 2 s, which is what service managers are told.
+pub const HTTP_STOP_MS_MAX: u64 = 500;
+/// A stop waits this long for the refresh thread, which may be writing the records to disk.
+pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 
 /// Connections to the simulated master at one time, each with its thread.
 pub const SIMULATE_CONNECTIONS_MAX: usize = 64;
@@ -216,6 +235,7 @@ pub const SIMULATE_HEAD_BYTES_MAX: u64 = 16 << 10;
 /// A client of the simulated master that neither sends nor reads is dropped after this.
 pub const SIMULATE_IDLE_MS: u64 = 60_000;
 
+const _: () = assert!(2 * HTTP_STOP_MS_MAX + (REFRESH_STOP_MAX.as_millis() as u64) < 2_000);
 const _: () = assert!(UDP_PLAIN_BYTES_MAX <= UDP_EDNS_BYTES_MAX);
 const _: () = assert!(UDP_EDNS_BYTES_MAX <= UDP_QUERY_BYTES_MAX);
 const _: () = assert!(UDP_QUERY_BYTES_MAX <= TCP_MESSAGE_BYTES_MAX);

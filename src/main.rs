@@ -32,11 +32,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         Command::Demo(flags) => simulate::demo::run(&flags.for_demo())?,
         Command::Simulate(flags) => simulate::run(&flags.for_simulate())?,
         Command::Serve { config } => {
-            let loaded = load(config)?;
+            let loaded = load(config.clone())?;
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
-            daemon::run(loaded.config)?;
+            daemon::run(loaded.config, || load(config.clone()))?;
         }
     }
     Ok(())

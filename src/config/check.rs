@@ -26,6 +26,12 @@ pub fn report(loaded: &Loaded) -> String {
             "HoldPercent" => Value::from(config.hold_percent),
             "HoldSeconds" => Value::from(config.hold_max.as_secs()),
             "ReadyAgeSeconds" => Value::from(config.ready_age_max.as_secs()),
+            "StateDirectory" => Value::from(
+                config
+                    .state_directory
+                    .as_ref()
+                    .map_or_else(String::new, |path| path.display().to_string()),
+            ),
             "StateBytesMax" => Value::from(config.state_bytes_max),
             "ClientSubnetFrom" => config
                 .client_subnet_from

@@ -93,6 +93,7 @@ pub const KEYS: &[Key] = &[
     key("HoldPercent", "ROLLCALL_HOLD_PERCENT", Kind::Integer { min: 1, max: 100 }, "90", Rollcall, "after a failover, names of agents that are not back are held until so many percent are"),
     key("HoldSeconds", "ROLLCALL_HOLD_SECONDS", SECONDS, "600", Rollcall, "the longest time that they are held; 0 holds nothing"),
     key("ReadyAgeSeconds", "ROLLCALL_READY_AGE_SECONDS", SECONDS, "600", Rollcall, "`/readyz` says no when the records are older; 0: whatever their age"),
+    key("StateDirectory", "ROLLCALL_STATE_DIRECTORY", Text, "", Rollcall, "directory where the last good records are kept, to be served after a restart until a master speaks; empty: nowhere"),
     key("StateTimeoutSeconds", "ROLLCALL_STATE_TIMEOUT_SECONDS", SECONDS_ABOVE_ZERO, "300", MesosDns, "bound on one fetch of the state, seconds"),
     key("StateBytesMax", "ROLLCALL_STATE_BYTES_MAX", Kind::Integer { min: 1, max: i64::MAX }, "1073741824", Rollcall, "a longer state document is refused, octets"),
     key("MesosHTTPSOn", "ROLLCALL_MESOS_HTTPS_ON", Boolean, "false", MesosDns, "speak https with the masters"),

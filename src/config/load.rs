@@ -153,6 +153,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         hold_percent: settings.integer("HoldPercent")?,
         hold_max: seconds("HoldSeconds")?,
         ready_age_max: seconds("ReadyAgeSeconds")?,
+        state_directory: path("StateDirectory")?,
         state_timeout: seconds("StateTimeoutSeconds")?,
         state_bytes_max: settings.integer("StateBytesMax")?,
         mesos_https: settings.boolean("MesosHTTPSOn")?,
@@ -398,6 +399,16 @@ fn check_sources(
         }
         (false, false) => warnings.push(Warning::ZkNotUsed),
         (false, true) => {}
+    }
+    if let Some(directory) = &config.state_directory
+        && directory.exists()
+        && !directory.is_dir()
+    {
+        return Err(settings.wrong(
+            "StateDirectory",
+            "this is no directory",
+            "right would be a directory that this user may write to, or none yet",
+        ));
     }
     if config.authentication == Authentication::None {
         let odd = |key| Warning::CredentialsNotUsed { key };

@@ -36,7 +36,7 @@ pub struct Config {
     pub masters: Vec<Master>,
     /// `RefreshSeconds`: from the end of one fetch to the start of the next, before jitter.
     pub refresh_interval: Duration,
-    /// `Source` (Rollcall's own, like the six that follow).
+    /// `Source` (Rollcall's own, like the seven that follow).
     pub source: Source,
     /// `CheckFactor`: intervals from one check of the stream to the next.
     pub check_factor: u32,
@@ -48,6 +48,8 @@ pub struct Config {
     pub hold_max: Duration,
     /// `ReadyAgeSeconds`; zero: any age.
     pub ready_age_max: Duration,
+    /// `StateDirectory`.
+    pub state_directory: Option<PathBuf>,
     /// `StateTimeoutSeconds`: bound on one fetch of the state.
     pub state_timeout: Duration,
     /// `StateBytesMax` (Rollcall's own): a longer state document is refused.

@@ -11,6 +11,11 @@ use super::{Authentication, Config, values};
 pub const MASK: &str = "******";
 
 impl Config {
+    /// `Zk` without its password.
+    pub fn zk_shown(&self) -> String {
+        values::zk_masked(&self.zk)
+    }
+
     /// `/v1/config`; `serial` is that of the published table, in `SOASerial`.
     pub fn upstream_json(&self, serial: u32) -> Value {
         let sources: Vec<&str> = self.ip_sources.iter().map(|source| source.name()).collect();
@@ -34,7 +39,7 @@ impl Config {
             "ZoneResolvers": self.spelled.zone_resolvers,
             "Resolvers": self.spelled.resolvers,
             "IPSources": sources,
-            "Zk": values::zk_masked(&self.zk),
+            "Zk": self.zk_shown(),
             "Domain": self.domain,
             "File": path_text(&self.file),
             "Listener": self.listener.to_string(),

@@ -8,6 +8,7 @@ mod idle;
 mod json;
 mod route;
 mod serve;
+mod status;
 mod stream;
 mod transfer;
 
@@ -17,21 +18,25 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::responses::publish::Published;
+use crate::stats::freshness::SharedFreshness;
 
 /// What the server needs to know beside the table.
 #[derive(Clone)]
 pub struct HttpSettings {
     pub listen: SocketAddr,
-    /// `EnumerationOn`: `/v1/enumerate` and `/v1/axfr` exist.
-    pub enumeration_on: bool,
-    /// Shown by `/v1/config`; `/v1/axfr` takes its SOA fields from it.
-    pub config: Arc<Config>,
+    /// Shown by `/v1/config`, and what each request needs of it; another one may be stored.
+    pub config: SharedConfig,
+    pub freshness: SharedFreshness,
 }
+
+/// The configuration in force.
+pub type SharedConfig = Arc<ArcSwap<Config>>;
 
 /// A running server. Dropping it stops it as `stop` does.
 pub struct Server {
@@ -173,8 +178,8 @@ mod tests {
     fn start() -> Server {
         let settings = HttpSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            enumeration_on: true,
-            config: Arc::new(Config::default()),
+            config: Arc::new(ArcSwap::from_pointee(Config::default())),
+            freshness: SharedFreshness::default(),
         };
         Server::start(settings, Published::default()).expect("start")
     }
@@ -285,8 +290,8 @@ mod tests {
         let server = start();
         let settings = HttpSettings {
             listen: server.local_address(),
-            enumeration_on: true,
-            config: Arc::new(Config::default()),
+            config: Arc::new(ArcSwap::from_pointee(Config::default())),
+            freshness: SharedFreshness::default(),
         };
         let error = Server::start(settings, Published::default());
         let error = error.err().expect("an error").to_string();

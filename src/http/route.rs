@@ -13,6 +13,7 @@ pub enum Route {
     Enumerate,
     Transfer,
     Explain(String),
+    Status,
     Ready,
     Health,
     /// 301 to the clean form of the path (no `//`, `.` or `..`).
@@ -47,6 +48,7 @@ pub fn route(path: &str, query: Option<&str>, enumeration_on: bool) -> Route {
         [b"v1", b"enumerate"] if enumeration_on => Route::Enumerate,
         [b"v1", b"axfr"] if enumeration_on => Route::Transfer,
         [b"v1", b"explain", name] => Route::Explain(text(name)),
+        [b"v1", b"status"] => Route::Status,
         [b"readyz"] => Route::Ready,
         [b"healthz"] => Route::Health,
         _ => Route::NotFound,

@@ -22,7 +22,7 @@ use super::enumerate::write_enumeration;
 use super::idle::IdleBounded;
 use super::route::{self, Route};
 use super::stream::{self, Body, Output, ReaderGone};
-use super::{json, transfer};
+use super::{json, status, transfer};
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_REQUEST_BODY_BYTES_MAX,
     HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS,
@@ -138,7 +138,8 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         return error(StatusCode::PAYLOAD_TOO_LARGE);
     }
     let uri = request.uri();
-    let route = route::route(uri.path(), uri.query(), shared.settings.enumeration_on);
+    let enumeration_on = shared.settings.config.load().enumeration_on;
+    let route = route::route(uri.path(), uri.query(), enumeration_on);
     match &route {
         Route::NotFound => return not_found(),
         Route::BadEncoding => return error(StatusCode::BAD_REQUEST),
@@ -157,10 +158,8 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         Route::Config => config(shared),
         Route::Ports => text(StatusCode::NOT_IMPLEMENTED, "To be implemented..."),
         Route::Health => text(StatusCode::OK, "ok\n"),
-        Route::Ready => match shared.published.load().as_ref() {
-            Some(_) => text(StatusCode::OK, "ready\n"),
-            None => text(StatusCode::SERVICE_UNAVAILABLE, NO_TABLE),
-        },
+        Route::Ready => ready(shared),
+        Route::Status => status_of(shared),
         route => match shared.published.load_full() {
             Some(snapshot) => from_snapshot(shared, request, route, snapshot).await,
             None => try_later(NO_TABLE),
@@ -197,7 +196,7 @@ async fn from_snapshot(
             streamed(shared, request, JSON, move |output| rows.write(output)).await
         }
         Route::Transfer => {
-            let config = Arc::clone(&shared.settings.config);
+            let config = shared.settings.config.load_full();
             streamed(shared, request, JSON, move |output| {
                 transfer::write_transfer(&snapshot, &config, output)
             })
@@ -230,11 +229,30 @@ async fn from_snapshot(
 
 fn config(shared: &Shared) -> Response<Body> {
     let serial = shared.published.load().as_ref().map_or(0, |s| s.serial);
-    let value = shared.settings.config.upstream_json(serial);
-    match json::text_of(&value) {
+    json_value(&shared.settings.config.load().upstream_json(serial))
+}
+
+fn ready(shared: &Shared) -> Response<Body> {
+    let has_table = shared.published.load().is_some();
+    let freshness = shared.settings.freshness.read();
+    match status::doubt(&freshness, has_table, &shared.settings.config.load()) {
+        None => text(StatusCode::OK, "ready\n"),
+        Some(doubt) => text(StatusCode::SERVICE_UNAVAILABLE, format!("503: {doubt}\n")),
+    }
+}
+
+fn status_of(shared: &Shared) -> Response<Body> {
+    let freshness = shared.settings.freshness.read();
+    let snapshot = shared.published.load_full();
+    let config = shared.settings.config.load();
+    json_value(&status::status(&freshness, snapshot.as_deref(), &config))
+}
+
+fn json_value(value: &serde_json::Value) -> Response<Body> {
+    match json::text_of(value) {
         Ok(text) => respond(StatusCode::OK, JSON, Body::Whole(Some(text.into()))),
         Err(cause) => {
-            tracing::error!(%cause, "the configuration cannot be shown");
+            tracing::error!(%cause, "a value cannot be written as JSON");
             error(StatusCode::INTERNAL_SERVER_ERROR)
         }
     }

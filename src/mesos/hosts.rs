@@ -28,6 +28,11 @@ impl Hosts {
         }
     }
 
+    /// Names that were looked up, with what they have.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[IpAddr])> {
+        self.by_name.iter().map(|(name, found)| (&**name, &**found))
+    }
+
     /// Whether two are one: cheap, and true only where nothing can differ.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.by_name, &other.by_name)

@@ -17,7 +17,7 @@ use super::tls::{Trust, distrust};
 use crate::config::{Authentication, Config};
 
 /// How masters are asked.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ClientSettings {
     /// In the order in which they are asked.
     pub masters: Vec<Endpoint>,

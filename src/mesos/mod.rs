@@ -19,6 +19,7 @@ pub mod leader;
 pub mod live;
 pub mod poll;
 pub mod recordio;
+pub mod saved;
 mod skips;
 pub mod state;
 

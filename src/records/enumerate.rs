@@ -1,7 +1,7 @@
 //! The list behind `/v1/enumerate`: a World in, frameworks, tasks and their records out, one call
 //! each, in mesos-dns's order. It must never hold all of the list at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -62,6 +62,39 @@ pub fn visit<V: Visitor>(world: &World, visitor: &mut V) -> Result<(), V::Stop> 
         }
     }
     Ok(())
+}
+
+/// Every name that tasks have, sorted; a task is given by its agent's, its framework's and its own id.
+pub fn names_of_tasks(world: &World, tasks: &[[String; 3]]) -> Vec<String> {
+    let emitter = Emitter::new(world);
+    let mut names = NameLister::default();
+    let mut scratch = Scratch::default();
+    for [agent, framework, id] in tasks {
+        if let Some(task) = world.cluster.tasks.find(agent, framework, id) {
+            emitter.task(task, &mut names, &mut scratch);
+        }
+    }
+    names.0.into_iter().collect()
+}
+
+/// Takes the names alone.
+#[derive(Default)]
+struct NameLister(BTreeSet<String>);
+
+impl Sink for NameLister {
+    type Name = ();
+
+    fn name(&mut self, left: &[u8], suffix: &Suffix) {
+        let mut text = String::new();
+        suffix.append_text(left, &mut text);
+        self.0.insert(text);
+    }
+
+    fn reverse(&mut self, _address: IpAddr) {}
+
+    fn add(&mut self, (): (), _data: Data<()>, _why: Why) {}
+
+    fn left_out(&mut self, _reason: Reason, _name: Option<(&[u8], &Suffix)>) {}
 }
 
 struct Lister<'v, V: Visitor> {

@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::hold::Holder;
 use super::press::Press;
 use super::told::Told;
+use super::warm::Keeper;
 use super::{Command, Parts, Settings, Source, Wake};
 use crate::limits::{
     STREAM_FIRST_PATIENCE, STREAM_HEARTBEATS_MISSED_MAX, STREAM_NEW_LEADER_SPREAD,
@@ -56,7 +57,13 @@ pub(super) struct Crank {
     /// Where the leader was reached last.
     pub(super) leader_at: Option<Endpoint>,
     pub(super) confirmed_at: Option<Instant>,
-    pub(super) last_error: String,
+    /// The last error of each source, until it is over.
+    pub(super) stream_error: String,
+    pub(super) poll_error: String,
+    pub(super) keeper: Option<Keeper>,
+    /// Something was published that is not on disk, and the time to write it.
+    pub(super) save_at: Option<Instant>,
+    pub(super) saved_at: Option<Instant>,
 }
 
 /// How the stream stands.
@@ -142,7 +149,11 @@ impl Crank {
             is_snapshot: false,
             leader_at: None,
             confirmed_at: None,
-            last_error: String::new(),
+            stream_error: String::new(),
+            poll_error: String::new(),
+            keeper: None,
+            save_at: None,
+            saved_at: None,
         };
         crank.begin(now);
         Ok(crank)
@@ -164,10 +175,13 @@ impl Crank {
         if let Err(failure) = sys::priority::give_way() {
             debug!("the refresh thread keeps its priority: {failure}");
         }
+        // The masters are on their way while the records of before are read.
+        self.act(Instant::now());
+        self.start_warm(Instant::now());
         loop {
             self.act(Instant::now());
             match self.wait(inbox) {
-                Input::Command(Command::Stop) => return,
+                Input::Command(Command::Stop) => return self.end(),
                 Input::Command(Command::Refresh) => self.refresh_now(Instant::now()),
                 Input::Command(Command::Configure(settings, wake)) => {
                     self.configure(*settings, wake, Instant::now());
@@ -220,6 +234,7 @@ impl Crank {
             self.publish_at,
             self.holder.deadline(),
             self.press.hosts_due(),
+            self.save_at,
             retired,
         ]
         .into_iter()
@@ -246,6 +261,9 @@ impl Crank {
         }
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish(now);
+        }
+        if self.save_at.is_some_and(|at| at <= now) {
+            self.save(now);
         }
         self.press.free_retired();
     }
@@ -343,7 +361,11 @@ impl Crank {
         self.holder.set(settings.hold);
         self.wake = wake;
         let same_sources = self.settings.has_same_sources(&settings);
+        let same_warm = self.settings.warm == settings.warm;
         self.settings = settings;
+        if !same_warm {
+            self.start_keeper();
+        }
         if !same_sources {
             let started =
                 Subscriber::start(self.settings.http.clone(), self.settings.state_bytes_max)

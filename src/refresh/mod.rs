@@ -18,10 +18,13 @@ mod crank;
 mod hold;
 mod press;
 mod publication;
+mod restart;
 mod sources;
 mod told;
+pub mod warm;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,7 @@ use crate::responses::publish::Published;
 use crate::responses::zone::Answering;
 use crate::stats::freshness::SharedFreshness;
 pub use hold::HoldSettings;
+use warm::Identity;
 
 /// What the configuration says of refreshing; another one can be set while it runs.
 #[derive(Clone)]
@@ -57,6 +61,15 @@ pub struct Settings {
     pub naming: Naming,
     pub listener: IpAddr,
     pub answering: Answering,
+    /// Where records are kept for the next start; `None`: nowhere.
+    pub warm: Option<WarmSettings>,
+}
+
+/// `StateDirectory`, and what it is the state of.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WarmSettings {
+    pub directory: PathBuf,
+    pub identity: Identity,
 }
 
 /// Has the readers of the Snapshot take up the present one.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::Receiver;
 use tracing::warn;
 
+use super::warm::WarmTable;
 use crate::limits::{HOST_ANSWER_MS, HOST_WAIT_MS};
 use crate::mesos::cluster::Cluster;
 use crate::mesos::hosts::{HostAnswer, HostResolver, Hosts, names_needed};
@@ -46,6 +47,7 @@ pub struct Press {
     hosts_due: Option<Instant>,
     addresses_due: Instant,
     has_retired: bool,
+    serial_floor: Option<u32>,
 }
 
 impl Press {
@@ -67,6 +69,7 @@ impl Press {
             hosts_due: None,
             addresses_due: Instant::now(),
             has_retired: false,
+            serial_floor: None,
         }
     }
 
@@ -107,6 +110,51 @@ impl Press {
         self.hosts_due
     }
 
+    /// Publishes a table of before, which nothing can update: the next `press` builds anew. The World
+    /// is what is known of the cluster meanwhile.
+    pub fn take_warm(&mut self, warm: WarmTable, world: &Arc<World>) {
+        self.publisher.publish(Snapshot {
+            generation: warm.generation,
+            serial: warm.serial,
+            published_at: warm.published_at,
+            table: warm.table,
+            record_counts: warm.record_counts,
+            world: Arc::clone(world),
+        });
+        self.has_retired = true;
+    }
+
+    /// A World without a cluster, under the present naming.
+    pub fn empty_world(&mut self, now: Instant) -> Arc<World> {
+        Arc::new(World {
+            cluster: Cluster::default(),
+            hosts: Hosts::default(),
+            naming: self.naming_now(now),
+        })
+    }
+
+    /// Takes a World of before, with its hosts, for what comes next; shows it beside the table that
+    /// `take_warm` published.
+    pub fn adopt_world(&mut self, world: World) {
+        let world = Arc::new(world);
+        if let Some(current) = self.publisher.current() {
+            self.publisher.publish(Snapshot {
+                generation: current.generation,
+                serial: current.serial,
+                published_at: current.published_at,
+                table: current.table.clone(),
+                record_counts: current.record_counts,
+                world: Arc::clone(&world),
+            });
+        }
+        self.world = Some(world);
+    }
+
+    /// The serial of the first table is above this.
+    pub fn set_serial_floor(&mut self, serial: u32) {
+        self.serial_floor = Some(serial);
+    }
+
     /// Publishes what the Cluster gives. The caller wakes the readers and then calls `free_retired`.
     pub fn press(&mut self, cluster: Cluster, now: Instant) -> Pressed {
         let naming = self.naming_now(now);
@@ -136,7 +184,7 @@ impl Press {
     fn publish(&mut self, world: &Arc<World>) -> Pressed {
         let current = self.publisher.current();
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
-        let serial = next_serial(current.as_ref().map(|snapshot| snapshot.serial));
+        let serial = next_serial(current.as_ref().map(|it| it.serial).or(self.serial_floor));
         let anew = std::mem::take(&mut self.is_configured_anew);
         if let (Some(records), Some(old), Some(current)) = (&mut self.records, &self.world, current)
             && !current.table.wants_rebuild()

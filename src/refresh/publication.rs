@@ -52,12 +52,21 @@ impl Crank {
             Pressed::Updated(names) => debug!("{names} names changed; {tasks} tasks"),
             Pressed::Unchanged => debug!("nothing changed; {tasks} tasks"),
         }
+        if pressed != Pressed::Unchanged {
+            self.save_soon(now);
+        }
         self.tell_counts(pressed);
         self.tell_held();
     }
 
+    /// Shows what is served although no master has spoken.
+    pub(super) fn tell_counts_of_served(&self) {
+        self.tell_counts(Pressed::Unchanged);
+    }
+
     fn tell_counts(&self, pressed: Pressed) {
-        let cluster = self.live.cluster();
+        let world = self.press.world();
+        let cluster = world.map_or(self.live.cluster(), |world| &world.cluster);
         let records = self.press.records();
         let counts = Counts {
             frameworks: cluster.frameworks.len(),
@@ -103,16 +112,19 @@ impl Crank {
     }
 
     /// Tells of an error: the same one again and again is one line, not one a round.
-    pub(super) fn tell_error(&mut self, text: String) {
-        if text == self.last_error {
+    pub(super) fn tell_error(&mut self, of: SourceKind, text: String) {
+        let last = match of {
+            SourceKind::Stream => &mut self.stream_error,
+            _ => &mut self.poll_error,
+        };
+        if text == *last {
             debug!("again: {text}");
         } else {
             error!("{text}; the answers stay as they were");
         }
+        last.clone_from(&text);
         let at = SystemTime::now();
-        self.freshness
-            .update(|it| it.last_error = Some((at, text.clone())));
-        self.last_error = text;
+        self.freshness.update(|it| it.last_error = Some((at, text)));
     }
 
     pub(super) fn let_go(&mut self, now: Instant) {

@@ -58,6 +58,7 @@ impl Crank {
         self.take_snapshot(cluster, now);
         self.freshness.update(|it| it.subscriptions += 1);
         self.subscription += 1;
+        self.stream_error.clear();
         self.phase = Phase::Streaming(Streaming {
             from,
             since: now,
@@ -139,14 +140,15 @@ impl Crank {
         self.stream_failures = self.stream_failures.saturating_add(1);
         self.phase = Phase::Waiting { until: now + wait };
         match (end, lasted) {
-            (StreamEnd::Unsupported { .. }, _) if self.settings.source == Source::Auto => {
-                if end.to_string() != self.last_error {
-                    warn!("{end}; its state is polled instead");
-                    self.last_error = end.to_string();
+            (_, Some(_)) => warn!("{end}; subscribing anew, the answers stay as they were"),
+            // The poll, which follows, tells of what is in its way, too.
+            (_, None) if self.settings.source == Source::Auto => {
+                if end.to_string() != self.stream_error {
+                    info!("{end}; the state is polled meanwhile");
+                    self.stream_error = end.to_string();
                 }
             }
-            (_, Some(_)) => warn!("{end}; subscribing anew, the answers stay as they were"),
-            (_, None) => self.tell_error(end.to_string()),
+            (_, None) => self.tell_error(SourceKind::Stream, end.to_string()),
         }
         if self.settings.source == Source::Auto && !matches!(self.asked, Some(Asked::State { .. }))
         {
@@ -189,9 +191,8 @@ impl Crank {
             self.poll_at = Some(now + self.until_check());
             return;
         }
-        if !self.last_error.is_empty() {
+        if !std::mem::take(&mut self.poll_error).is_empty() {
             info!("the masters answer again");
-            self.last_error.clear();
         }
         debug!(
             "read the state of {} ({} octets, {} ms)",
@@ -212,7 +213,7 @@ impl Crank {
     fn take_poll_failure(&mut self, error: &MasterError, now: Instant) {
         self.freshness.update(|it| it.poll_failures += 1);
         self.touched = None;
-        self.tell_error(error.to_string());
+        self.tell_error(SourceKind::Poll, error.to_string());
         let backoff = Backoff {
             floor: RETRY_FIRST / 2,
             first: RETRY_FIRST,
@@ -279,7 +280,7 @@ impl Crank {
         if is_empty {
             let text = "the master's state lists no agents or no frameworks while its event stream knows \
                         of some; the stream is believed";
-            return self.tell_error(text.to_owned());
+            return self.tell_error(SourceKind::Poll, text.to_owned());
         }
         let differences = Differences::between(&self.live, &mut state, &touched);
         if differences.len() > CHECK_MENDED_MAX.max(cluster.tasks.len() / 10) {
@@ -287,7 +288,7 @@ impl Crank {
                 "the event stream and the master's state differ in {} objects; subscribing anew",
                 differences.len()
             );
-            self.tell_error(text);
+            self.tell_error(SourceKind::Poll, text);
             return self.cut_stream(now);
         }
         for (count, difference) in differences.iter().enumerate() {

@@ -25,7 +25,7 @@ impl ResponseTable {
     /// Compiles every name. `seed` keys the hash: tasks choose their names, so it must not be
     /// guessable.
     pub fn build(records: &RecordSet, answering: &Answering, serial: u32, seed: u64) -> Self {
-        let index = Index::new(seed, group_bits_for(records.name_count()));
+        let index = Index::of_process(seed, group_bits_for(records.name_count()));
         let shard_count = GROUP_SHARDS << index.group_bits;
         // Names are written in the order in which they lie in memory, each to the end of its shard:
         // reading them shard by shard would miss the cache for every record.
@@ -100,7 +100,7 @@ impl ResponseTable {
     }
 
     /// The table of these shards, with the apex's records for this serial.
-    fn finish(
+    pub(super) fn finish(
         index: Index,
         groups: Arc<[Group]>,
         name_count: usize,

@@ -5,6 +5,7 @@ pub mod compile;
 mod draft;
 pub mod layout;
 pub mod publish;
+pub mod saved;
 pub mod table;
 pub mod zone;
 

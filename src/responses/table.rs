@@ -7,13 +7,14 @@
 //! copies the row of groups and the row of shards of one group: 32 and 64 pointers where 100,000
 //! tasks run.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
+use serde::{Deserialize, Serialize};
 
 use super::layout::{self, Entry};
 use super::zone::Zone;
@@ -42,6 +43,7 @@ pub struct ResponseTable {
 #[derive(Clone)]
 pub(super) struct Index {
     hash: SeedableRandomState,
+    pub seeds: Seeds,
     /// log2 of the number of groups.
     pub group_bits: u32,
 }
@@ -106,10 +108,38 @@ pub(super) fn find<'a>(index: &Index, groups: &'a [Group], wire_name: &[u8]) -> 
     layout::find(shard, wire_name, index.slot(hash), Index::tag(hash))
 }
 
+/// What keys the hash of names. Tasks choose their names, so it must not be guessable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Drawn anew with each build.
+    pub table: u64,
+    /// Drawn once for the process that made the table.
+    pub process: u64,
+}
+
 impl Index {
-    pub fn new(seed: u64, group_bits: u32) -> Self {
-        let hash = SeedableRandomState::with_seed(seed, SharedSeed::global_random());
-        Self { hash, group_bits }
+    pub fn new(seeds: Seeds, shared: &'static SharedSeed, group_bits: u32) -> Self {
+        let hash = SeedableRandomState::with_seed(seeds.table, shared);
+        Self {
+            hash,
+            seeds,
+            group_bits,
+        }
+    }
+
+    /// With the process's own part of the seeds.
+    pub fn of_process(table_seed: u64, group_bits: u32) -> Self {
+        static PROCESS: OnceLock<(u64, SharedSeed)> = OnceLock::new();
+        let (process, shared) = PROCESS.get_or_init(|| {
+            // The library's own randomness: the standard library's, which the system seeds.
+            let process = RandomState::new().hash_one(0);
+            (process, SharedSeed::from_u64(process))
+        });
+        let seeds = Seeds {
+            table: table_seed,
+            process: *process,
+        };
+        Self::new(seeds, shared, group_bits)
     }
 
     #[inline]

@@ -9,7 +9,8 @@ use mio::Events;
 
 use super::worker::{Desk, LISTENER_TOKEN, Ports, batch_for};
 use super::{Engine, Respond, udp};
-use crate::limits::UDP_BATCHES_PER_TURN_MAX;
+use crate::limits::{UDP_BATCHES_AT_STOP_MAX, UDP_BATCHES_PER_TURN_MAX};
+use crate::sys::mmsg::Batch;
 use crate::sys::socket;
 
 /// Readiness that one call takes over; what is left comes with the next.
@@ -55,11 +56,26 @@ impl Engine for EpollEngine {
             }
             self.turn_tcp(desk);
         }
-        Ok(())
+        self.finish(desk, &mut batch)
     }
 }
 
 impl EpollEngine {
+    /// Answers what has arrived already, on both transports, before the sockets are closed.
+    fn finish<R: Respond>(&mut self, desk: &mut Desk<'_, R>, batch: &mut Batch) -> io::Result<()> {
+        for _ in 0..UDP_BATCHES_AT_STOP_MAX {
+            let (mut answering, _) = desk.open_batch();
+            if !udp::answer_batch(batch, self.ports.udp.as_fd(), &mut answering) {
+                break;
+            }
+        }
+        self.ports
+            .poll
+            .poll(&mut self.events, Some(Duration::ZERO))?;
+        self.turn_tcp(desk);
+        Ok(())
+    }
+
     /// Hands readiness to the connections, and gives them their turn where they have work.
     fn turn_tcp<R: Respond>(&mut self, desk: &mut Desk<'_, R>) {
         let (mut answering, connections) = desk.open_batch();

@@ -68,6 +68,9 @@ pub trait Respond {
         response: &mut [u8],
     ) -> Outcome;
 
+    /// Called before each batch: the time to take up what others changed.
+    fn begin_batch(&mut self) {}
+
     /// Answers a datagram that was longer than the largest query; `query` is its beginning.
     fn respond_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome;
 }

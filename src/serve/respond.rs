@@ -6,6 +6,10 @@
 //! transport and EDNS set: question, answers in random order, authority, additional, OPT. What does
 //! not fit is left out: additional records without a word, answers with TC.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use super::answer::{Answer, Limits};
 use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::{Edns, HEADER_BYTES, LowerName, OPT_BYTES, Parsed, Query, flag, parse};
@@ -16,9 +20,9 @@ use crate::responses::Snapshot;
 use crate::responses::layout::Entry;
 
 /// The configuration's part in answering that no table holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The domain in wire format, lower case.
+    /// The domain in wire format, lower case: which names are SERVFAIL until there is a table.
     pub domain: Box<[u8]>,
     /// RA in our own answers (`RecurseOn`).
     pub recurse_on: bool,
@@ -33,7 +37,7 @@ pub struct Settings {
 }
 
 /// How the client's subnet is found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SubnetFirst {
     /// Who may state another subnet than its own in the client subnet option (`ClientSubnetFrom`):
     /// forwarders that speak for others (RFC 7871, 11).
@@ -44,15 +48,20 @@ pub struct SubnetFirst {
 const OWN_SUBNET_BITS: (u8, u8) = (24, 64);
 
 /// Texts of `version.bind` and `hostname.bind`, at most 255 octets each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chaos {
     pub version: Box<str>,
     pub hostname: Box<str>,
 }
 
+/// Settings that all threads follow: what is stored here counts from each thread's next batch.
+pub type SharedSettings = Arc<ArcSwap<Settings>>;
+
 /// Answers for one thread.
 pub struct Responder {
-    settings: Settings,
+    settings: Arc<Settings>,
+    /// Where newer settings may be found; none: these stay.
+    followed: Option<SharedSettings>,
     random: fastrand::Rng,
     name: LowerName,
 }
@@ -70,7 +79,18 @@ enum Route {
 impl Responder {
     pub fn new(settings: &Settings, seed: u64) -> Self {
         Self {
-            settings: settings.clone(),
+            settings: Arc::new(settings.clone()),
+            followed: None,
+            random: fastrand::Rng::with_seed(seed),
+            name: LowerName::default(),
+        }
+    }
+
+    /// With settings that may be replaced while it answers.
+    pub fn following(settings: SharedSettings, seed: u64) -> Self {
+        Self {
+            settings: settings.load_full(),
+            followed: Some(settings),
             random: fastrand::Rng::with_seed(seed),
             name: LowerName::default(),
         }
@@ -78,6 +98,15 @@ impl Responder {
 }
 
 impl Respond for Responder {
+    fn begin_batch(&mut self) {
+        if let Some(followed) = &self.followed {
+            let newest = followed.load();
+            if !Arc::ptr_eq(&newest, &self.settings) {
+                self.settings = Arc::clone(&newest);
+            }
+        }
+    }
+
     /// Answers one message. `response` holds at least `UDP_EDNS_BYTES_MAX` octets for UDP and
     /// `TCP_MESSAGE_BYTES_MAX` for TCP; a shorter buffer only shortens the answer.
     fn respond(
@@ -158,7 +187,7 @@ impl Responder {
             answer.rcode(Rcode::Refused);
             return;
         }
-        let route = self.route();
+        let route = self.route(snapshot);
         if matches!(route, Route::Outside) {
             answer.rcode(Rcode::Refused);
             return;
@@ -302,9 +331,13 @@ impl Responder {
         }
     }
 
-    fn route(&self) -> Route {
+    fn route(&self, snapshot: Option<&Snapshot>) -> Route {
         let wire = self.name.as_wire();
-        let domain = &*self.settings.domain;
+        // The table's own, so that the two can never disagree while a new configuration is taken.
+        let domain = match snapshot {
+            Some(snapshot) => &*snapshot.table.zone().domain,
+            None => &*self.settings.domain,
+        };
         if wire == domain {
             return Route::Apex;
         }

@@ -147,6 +147,7 @@ impl<'a, R: Respond> Desk<'a, R> {
     /// Takes up the published Snapshot for one batch, and lends what TCP needs beside it.
     #[inline]
     pub fn open_batch(&mut self) -> (Answering<'_, R>, &mut Connections) {
+        self.responder.begin_batch();
         let answering = Answering {
             responder: &mut self.responder,
             snapshot: self.snapshot.load().as_deref(),

@@ -61,7 +61,8 @@ fn line_of(password: &str) -> String {
 }
 
 fn basic(credentials: Value) -> Value {
-    json!({"MesosAuthentication": "basic", "MesosCredentials": credentials, "RefreshSeconds": 1})
+    json!({"MesosAuthentication": "basic", "MesosCredentials": credentials, "RefreshSeconds": 1,
+        "Source": "poll"})
 }
 
 fn with_file(file: &Path) -> Value {

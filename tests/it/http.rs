@@ -9,6 +9,7 @@ use rollcall::config::Config;
 use rollcall::http::{HttpSettings, Server};
 use rollcall::mesos::cluster::AddressSource;
 use rollcall::responses::publish::{Published, Publisher};
+use rollcall::stats::freshness::SharedFreshness;
 use serde_json::{Value, json};
 
 use crate::worlds;
@@ -32,8 +33,8 @@ fn server(config: Config) -> Server {
     Publisher::new(Arc::clone(&published)).publish(snapshot);
     let settings = HttpSettings {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        enumeration_on: config.enumeration_on,
-        config: Arc::new(config),
+        config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
+        freshness: SharedFreshness::default(),
     };
     Server::start(settings, published).expect("start")
 }

@@ -40,7 +40,7 @@ fn master_of(login: &Login) -> Master {
 }
 
 fn iam(file: &PathBuf) -> Value {
-    json!({"MesosAuthentication": "iam", "IAMConfigFile": file, "RefreshSeconds": 1})
+    json!({"MesosAuthentication": "iam", "IAMConfigFile": file, "RefreshSeconds": 1, "Source": "poll"})
 }
 
 fn web(rollcall: &Rollcall) -> Vec<Ipv4Addr> {

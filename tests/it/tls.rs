@@ -35,7 +35,7 @@ fn web(rollcall: &Rollcall) -> Vec<Ipv4Addr> {
 
 /// https, and these members besides.
 fn https(members: Value) -> Value {
-    let mut settings = json!({"RefreshSeconds": 1, "MesosHTTPSOn": true});
+    let mut settings = json!({"RefreshSeconds": 1, "MesosHTTPSOn": true, "Source": "poll"});
     for (key, value) in members.as_object().into_iter().flatten() {
         settings[key] = value.clone();
     }

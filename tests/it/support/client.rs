@@ -60,10 +60,7 @@ impl Client {
     /// One datagram there and one back; `None` where nothing comes.
     pub fn try_udp(&self, message: &[u8]) -> Option<Vec<u8>> {
         self.udp.send(message).ok()?;
-        let mut buffer = vec![0; 65_535];
-        let length = self.udp.recv(&mut buffer).ok()?;
-        buffer.truncate(length);
-        Some(buffer)
+        self.receive()
     }
 
     pub fn udp(&self, message: &[u8]) -> Vec<u8> {
@@ -114,6 +111,14 @@ impl Client {
 
     pub fn server(&self) -> SocketAddr {
         self.server
+    }
+
+    /// The next datagram that comes; `None` where none does.
+    pub fn receive(&self) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 65_535];
+        let length = self.udp.recv(&mut buffer).ok()?;
+        buffer.truncate(length);
+        Some(buffer)
     }
 
     /// Sends a datagram and waits for nothing.

@@ -4,8 +4,8 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,11 @@ impl Rollcall {
             }
         }
         panic!("rollcall does not start");
+    }
+
+    /// Where its HTTP interface listens.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
     }
 
     pub fn client(&self) -> Client {
@@ -126,22 +131,75 @@ impl Rollcall {
         }
         let path = directory.join("config.json");
         fs::write(&path, config.to_string()).expect("the configuration is written");
-        let log = File::create(directory.join("log")).expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
-            .arg(format!("-config={}", path.display()))
-            .env_clear()
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("rollcall starts");
+        let child = spawn(&directory, variables);
         Self {
             child,
             directory,
             dns,
             http,
         }
+    }
+
+    /// Writes these keys into its configuration; it reads them at a restart or on SIGHUP.
+    pub fn configure(&self, settings: Value) {
+        let text = fs::read(self.config_file()).expect("the configuration");
+        let mut config: Value = serde_json::from_slice(&text).expect("JSON");
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
+        fs::write(self.config_file(), config.to_string()).expect("the configuration is written");
+    }
+
+    /// Sends it a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "{name} is sent");
+    }
+
+    /// The same, where it may have ended already.
+    pub fn signal_if_running(&self, name: &str) {
+        let _ = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// Starts it where it is to end by itself; the one before must have ended.
+    pub fn run_to_the_end(&self) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .arg(format!("-config={}", self.config_file().display()))
+            .env_clear()
+            .output()
+            .expect("rollcall runs")
+    }
+
+    /// Waits for its end, and says how it ended and after how long.
+    pub fn wait_for_end(&mut self) -> (ExitStatus, Duration) {
+        let begin = Instant::now();
+        let mut ended = None;
+        wait_until("end of the program", || {
+            ended = self.child.try_wait().expect("a child of ours");
+            ended.is_some()
+        });
+        (ended.expect("it ended"), begin.elapsed())
+    }
+
+    /// Starts it anew, with its configuration and its ports; the one before must have ended.
+    pub fn start_again(&mut self) {
+        let status = self.child.try_wait().expect("a child of ours");
+        assert!(status.is_some(), "it runs already");
+        self.child = spawn(&self.directory, &[]);
+        assert!(self.answers(), "rollcall starts again");
+    }
+
+    /// `/v1/status`.
+    pub fn status(&self) -> Value {
+        let (code, body) = self.get("/v1/status");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
     }
 
     fn answers(&mut self) -> bool {
@@ -171,6 +229,27 @@ impl Drop for Rollcall {
         }
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Starts the program with the configuration of its directory; the log goes on where it ended.
+fn spawn(directory: &Path, variables: &[(&str, &str)]) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .expect("a log");
+    Command::new(env!("CARGO_BIN_EXE_rollcall"))
+        .arg(format!(
+            "-config={}",
+            directory.join("config.json").display()
+        ))
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("rollcall starts")
 }
 
 /// A port that is free for UDP and for TCP, below those that the kernel gives to clients.

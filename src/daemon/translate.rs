@@ -1,0 +1,136 @@
+//! What each part needs of the configuration. In: a checked Config. Out: the settings of the parts,
+//! none of which knows the others'. Pure, but for the machine's name.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::DaemonError;
+use crate::config::{Config, IpSource};
+use crate::dns::name::wire_from_text;
+use crate::mesos::cluster::{AddressSource, Endpoint};
+use crate::mesos::http::Http;
+use crate::records::Naming;
+use crate::refresh::warm::Identity;
+use crate::refresh::{self, HoldSettings, WarmSettings};
+use crate::responses::zone::Answering;
+use crate::serve::ServeOptions;
+use crate::serve::respond::{Chaos, Settings, SubnetFirst};
+
+/// Where DNS is served, and by how many threads; `None`: it is not.
+pub fn serve_options(config: &Config) -> Option<ServeOptions> {
+    config.dns_on.then(|| ServeOptions {
+        workers: config.workers,
+        seed: fastrand::u64(..),
+        ..ServeOptions::new(SocketAddr::new(config.listener, config.port))
+    })
+}
+
+/// Where HTTP is served; `None`: it is not.
+pub fn http_address(config: &Config) -> Option<SocketAddr> {
+    config
+        .http_on
+        .then(|| SocketAddr::new(config.http_listener, config.http_port))
+}
+
+/// What `respond` needs of the configuration.
+pub fn respond_settings(config: &Config) -> Result<Settings, DaemonError> {
+    let chaos = config.chaos_on.then(|| Chaos {
+        version: concat!("rollcall ", env!("CARGO_PKG_VERSION")).into(),
+        hostname: host_name().into(),
+    });
+    Ok(Settings {
+        domain: Answering::wire_domain(&config.domain).map_err(|_| DaemonError::Name("Domain"))?,
+        recurse_on: config.recurse_on,
+        set_truncate_bit: config.set_truncate_bit,
+        reverse_dns_on: config.reverse_dns_on,
+        subnet_first: config.resolv_subnet_first.then(|| SubnetFirst {
+            believed: config.client_subnet_from.clone().into(),
+        }),
+        chaos,
+    })
+}
+
+/// What the table needs of the configuration.
+pub fn answering(config: &Config) -> Result<Answering, DaemonError> {
+    let wire = |key, text: &str| wire_from_text(text).map_err(|_| DaemonError::Name(key));
+    Ok(Answering {
+        domain: Answering::wire_domain(&config.domain).map_err(|_| DaemonError::Name("Domain"))?,
+        ttl_seconds: config.ttl_seconds,
+        srv_weight: config.srv_weight,
+        soa_mname: wire("SOAMname", &config.soa.mname)?.into(),
+        soa_rname: wire("SOARname", &config.soa.rname)?.into(),
+        soa_refresh_seconds: config.soa.refresh_seconds,
+        soa_retry_seconds: config.soa.retry_seconds,
+        soa_expire_seconds: config.soa.expire_seconds,
+        soa_minimum_seconds: config.soa.minimum_seconds,
+    })
+}
+
+/// What refreshing needs of the configuration.
+pub fn refresh_settings(config: &Config, http: Http, answering: Answering) -> refresh::Settings {
+    refresh::Settings {
+        source: config.source,
+        http,
+        masters: masters(config),
+        state_bytes_max: config.state_bytes_max,
+        interval: config.refresh_interval,
+        check_factor: config.check_factor,
+        publish_interval: config.publish_interval,
+        state_timeout: config.state_timeout,
+        hold: HoldSettings {
+            agents_percent: config.hold_percent,
+            time_max: config.hold_max,
+        },
+        naming: naming(config),
+        listener: config.listener,
+        answering,
+        warm: config
+            .state_directory
+            .clone()
+            .map(|directory| WarmSettings {
+                directory,
+                identity: Identity {
+                    zk: config.zk_shown(),
+                    masters: masters(config).iter().map(Endpoint::to_string).collect(),
+                },
+            }),
+    }
+}
+
+fn masters(config: &Config) -> Vec<Endpoint> {
+    let masters = config.masters.iter().map(|master| Endpoint {
+        host: master.host.as_str().into(),
+        port: Some(master.port),
+    });
+    masters.collect()
+}
+
+/// What names are made from; the listener's addresses are filled in by each refresh.
+fn naming(config: &Config) -> Naming {
+    Naming {
+        domain: config.domain.as_str().into(),
+        rfc952: config.enforce_rfc952,
+        ip_sources: config
+            .ip_sources
+            .iter()
+            .map(|&source| address_source(source))
+            .collect(),
+        masters: masters(config).into(),
+        soa_mname: config.soa.mname.as_str().into(),
+        listener_addresses: Box::new([] as [IpAddr; 0]),
+    }
+}
+
+fn address_source(source: IpSource) -> AddressSource {
+    match source {
+        IpSource::Host => AddressSource::Host,
+        IpSource::Mesos => AddressSource::Mesos,
+        IpSource::Docker => AddressSource::Docker,
+        IpSource::NetInfo => AddressSource::NetInfo,
+    }
+}
+
+/// The machine's name, for `hostname.bind`.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".into(), |name| name.trim().into())
+}
