@@ -390,3 +390,6 @@ fn end_task(live: &mut Live, agent: &Arc<str>, framework: &Arc<str>, id: Box<str
     };
     live.apply(Event::TaskUpdated(update)) == Effect::Changed
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod answers;
 mod authentication;
 mod cli;
 mod config;
+mod following;
 mod http;
 mod iam;
 mod publishing;

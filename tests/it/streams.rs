@@ -42,7 +42,11 @@ impl Read for Pieces<'_> {
 
 /// Follows a stream that arrives in pieces; panics on what a real master never sends.
 fn follow(octets: &[u8], size: usize) -> Live {
-    let mut records = Records::new(Pieces { rest: octets, size }, 1 << 30);
+    follow_source(Pieces { rest: octets, size })
+}
+
+fn follow_source(source: impl Read) -> Live {
+    let mut records = Records::new(source, 1 << 30);
     let mut reader = EventReader::default();
     let mut live = Live::default();
     while records.next_record().expect("a record").is_some() {
@@ -155,4 +159,104 @@ fn after_each_step_the_stream_gives_the_records_of_the_state() {
         let octets = octets_until("10-stream/json.timing", seconds);
         assert_same(follow(&stream[..octets], usize::MAX), folder, untold);
     }
+}
+
+/// The snapshot of a v1 GET_STATE as a stream begins with it.
+fn from_v1_state(path: &str) -> Live {
+    let answer: serde_json::Value = serde_json::from_slice(&recording(path)).expect("JSON");
+    let record = serde_json::json!({
+        "type": "SUBSCRIBED",
+        "subscribed": {"get_state": answer["get_state"], "heartbeat_interval_seconds": 15.0},
+    })
+    .to_string();
+    follow(format!("{}\n{record}", record.len()).as_bytes(), usize::MAX)
+}
+
+#[test]
+fn same_cluster_read_both_ways_gives_the_same_records() {
+    for folder in [
+        "13-many-tasks",
+        "17-agent2-unreachable",
+        "18-agent2-back",
+        "19-marathon-torn-down",
+        "20-ha/b2-leader-snap",
+        "20-ha/d1-new-leader-snap",
+        "50-cni",
+    ] {
+        assert_same(
+            from_v1_state(&format!("{folder}/v1_get_state.body")),
+            folder,
+            &[],
+        );
+    }
+}
+
+#[test]
+fn late_subscriber_knows_what_an_early_one_knows() {
+    let late = follow(&recording("10-stream/late-json.recordio"), usize::MAX);
+    assert_same(late, "13-many-tasks", &[]);
+}
+
+#[test]
+fn stream_is_the_same_in_pieces_of_any_size() {
+    let octets = octets_until("10-stream/json.timing", SNAPSHOTS[0].1);
+    let stream = &recording("10-stream/json.recordio")[..octets];
+    let whole = records(follow(stream, usize::MAX).cluster());
+    for size in (1..=40).chain([63, 64, 65, 127, 1023, 4096, 65_535, 65_536, 65_537]) {
+        assert!(
+            records(follow(stream, size).cluster()) == whole,
+            "pieces of {size}"
+        );
+    }
+}
+
+/// Gives the octets before a place, and then those after it.
+struct Split<'a>(&'a [u8], &'a [u8]);
+
+impl Read for Split<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let Self(first, second) = self;
+        let part = if first.is_empty() { second } else { first };
+        part.read(out)
+    }
+}
+
+#[test]
+fn stream_is_the_same_split_at_any_octet() {
+    let stream = recording("20-ha/leader-stream.recordio");
+    let whole = records(follow(&stream, usize::MAX).cluster());
+    for place in 0..=stream.len() {
+        let (first, second) = stream.split_at(place);
+        let live = follow_source(Split(first, second));
+        assert_eq!(live.cluster().tasks.len(), 2, "split at {place}");
+        if place % 50 == 0 {
+            assert!(records(live.cluster()) == whole, "split at {place}");
+        }
+    }
+}
+
+#[test]
+fn restarted_master_is_followed_while_its_agents_come_back() {
+    let stream = recording("60-master-restart/stream-after.recordio");
+    // Subscribed before any agent was back: nothing, as /state had it.
+    let first = octets_until("60-master-restart/stream-after.timing", 0.1);
+    assert_same(
+        follow(&stream[..first], usize::MAX),
+        "60-master-restart/b-master-back-agents-not",
+        &[],
+    );
+    assert_same(
+        follow(&stream, usize::MAX),
+        "60-master-restart/d-agents-back",
+        &[],
+    );
+    // The order of agents, frameworks and tasks says nothing: agent 1 comes after its tasks.
+    let before = follow(
+        &recording("60-master-restart/stream-before.recordio"),
+        usize::MAX,
+    );
+    assert_eq!(
+        before.cluster().tasks.len(),
+        follow(&stream, 7).cluster().tasks.len()
+    );
 }

@@ -14,7 +14,7 @@ use rollcall::serve::{Client, Outcome, Respond, Transport};
 use crate::worlds::{self, answering, any_world};
 
 /// Every entry's octets by its name: equal tables answer byte for byte alike.
-fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
     table
         .entries()
         .map(|entry| (entry.name().to_vec(), entry.bytes().to_vec()))

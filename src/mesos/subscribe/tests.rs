@@ -88,21 +88,30 @@ fn end(subscriber: &Subscriber) -> StreamEnd {
 
 #[test]
 fn stream_of_a_real_master_is_told_in_order_to_its_end() {
-    let address = serve(|call, mut stream| match call {
-        GET_MASTER => answer_get_master(&mut stream),
-        _ => {
-            assert_eq!(call, SUBSCRIBE);
-            stream
-                .write_all(&recording("10-stream/json.wire"))
-                .expect("written");
-        }
-    });
-    let subscriber = start(1 << 20);
-    subscriber.connect(vec![endpoint(address)]);
-    let StreamTold::Subscribed(first) = told(&subscriber) else {
+    // However the network cuts it, octet by octet at the worst.
+    for size in [usize::MAX, 1_000, 1] {
+        let address = serve(move |call, mut stream| match call {
+            GET_MASTER => answer_get_master(&mut stream),
+            _ => {
+                assert_eq!(call, SUBSCRIBE);
+                stream.set_nodelay(true).expect("TCP_NODELAY");
+                let wire = recording("10-stream/json.wire");
+                for piece in wire.chunks(size) {
+                    stream.write_all(piece).expect("written");
+                }
+            }
+        });
+        let subscriber = start(1 << 20);
+        subscriber.connect(vec![endpoint(address)]);
+        follow_real_stream(&subscriber, &endpoint(address));
+    }
+}
+
+fn follow_real_stream(subscriber: &Subscriber, from: &Endpoint) {
+    let StreamTold::Subscribed(first) = told(subscriber) else {
         panic!("no subscription");
     };
-    assert_eq!(first.from, endpoint(address));
+    assert_eq!(first.from, *from);
     assert_eq!(first.heartbeat, Duration::from_secs(15));
     assert_eq!(
         first.cluster.leader.map(|leader| leader.to_string()),
@@ -114,7 +123,7 @@ fn stream_of_a_real_master_is_told_in_order_to_its_end() {
     );
     let mut events = Vec::new();
     let end = loop {
-        match told(&subscriber) {
+        match told(subscriber) {
             StreamTold::Events(more) => events.extend(more),
             StreamTold::Ended(end) => break end,
             StreamTold::Subscribed(_) => panic!("one subscription"),
