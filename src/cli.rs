@@ -3,17 +3,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::simulate::SimulateOptions;
-use crate::simulate::demo::DemoOptions;
-
 pub mod explain;
 pub mod log;
+pub mod simulate;
+
+pub use simulate::SimulateFlags;
 
 /// Fits a screen of 24 lines of 80 columns.
 pub const HELP: &str = "\
@@ -59,48 +58,6 @@ pub struct ExplainOptions {
     /// `ADDRESS:PORT`; `None` takes `HTTPListener` and `HttpPort` of the configuration.
     pub http: Option<String>,
     pub config: Option<PathBuf>,
-}
-
-/// The simulated cluster of `demo` and `simulate`; `None` leaves the choice to them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SimulateFlags {
-    pub agents: Option<usize>,
-    pub tasks: Option<usize>,
-    /// Changes of tasks a second.
-    pub churn_per_second: Option<f64>,
-    pub seed: Option<u64>,
-    pub listen: Option<SocketAddr>,
-    /// `HOST:PORT` of the leader to redirect to, as a master does that does not lead.
-    pub standby: Option<String>,
-    /// The demonstration ends by itself after this.
-    pub seconds: Option<u64>,
-}
-
-impl SimulateFlags {
-    /// What was not said is as `simulate` has it.
-    pub fn for_simulate(self) -> SimulateOptions {
-        let default = SimulateOptions::default();
-        SimulateOptions {
-            agents: self.agents.unwrap_or(default.agents),
-            tasks: self.tasks.unwrap_or(default.tasks),
-            churn_per_second: self.churn_per_second.unwrap_or(default.churn_per_second),
-            seed: self.seed.unwrap_or(default.seed),
-            listen: self.listen.unwrap_or(default.listen),
-            standby: self.standby,
-        }
-    }
-
-    /// What was not said is as `demo` has it.
-    pub fn for_demo(self) -> DemoOptions {
-        let default = DemoOptions::default();
-        DemoOptions {
-            agents: self.agents.unwrap_or(default.agents),
-            tasks: self.tasks.unwrap_or(default.tasks),
-            seed: self.seed.unwrap_or(default.seed),
-            churn_per_second: self.churn_per_second.unwrap_or(default.churn_per_second),
-            seconds: self.seconds,
-        }
-    }
 }
 
 /// A command and how much it logs.
@@ -221,7 +178,6 @@ struct Found {
 
 impl Found {
     fn long(&mut self, name: &str, parser: &mut Parser) -> Result<(), UsageError> {
-        const COUNT: &str = "a whole number";
         let flag = format!("--{name}");
         match name {
             "config" => self.config = Some(PathBuf::from(parser.value()?)),
@@ -233,29 +189,10 @@ impl Found {
             // effect, since everything goes to stderr here.
             "logtostderr" | "alsologtostderr" => _ = switch(&flag, parser)?,
             "stderrthreshold" | "log_dir" | "log_backtrace_at" | "vmodule" => _ = parser.value()?,
-            "agents" => self.simulate.agents = Some(parsed(&flag, parser.value()?, COUNT)?),
-            "tasks" => self.simulate.tasks = Some(parsed(&flag, parser.value()?, COUNT)?),
-            "seed" => self.simulate.seed = Some(parsed(&flag, parser.value()?, COUNT)?),
-            "churn" => {
-                let churn: f64 = parsed(&flag, parser.value()?, "a number of changes a second")?;
-                if !churn.is_finite() || churn < 0.0 {
-                    return Err(UsageError(format!("{flag}: {churn} is below 0 or endless")));
-                }
-                self.simulate.churn_per_second = Some(churn);
+            _ if self.simulate.take(name, parser)? => {
+                self.simulate_flag.get_or_insert(flag);
             }
-            "listen" => {
-                let address = parsed(&flag, parser.value()?, "ADDRESS:PORT, as in 127.0.0.1:5050")?;
-                self.simulate.listen = Some(address);
-            }
-            "standby" => self.simulate.standby = Some(parser.value()?.string()?),
-            "seconds" => self.simulate.seconds = Some(parsed(&flag, parser.value()?, COUNT)?),
             _ => return Err(UsageError(format!("unknown flag {flag}"))),
-        }
-        if matches!(
-            name,
-            "agents" | "tasks" | "seed" | "churn" | "listen" | "standby" | "seconds"
-        ) {
-            self.simulate_flag.get_or_insert(flag);
         }
         Ok(())
     }
@@ -315,6 +252,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn parse_words(line: &str) -> Result<Invocation, UsageError> {
