@@ -32,7 +32,7 @@ Rollcall answers DNS for the tasks of an Apache Mesos cluster, like mesos-dns.
                       not that of the configuration
   demo, simulate      --agents N  --tasks N  --churn CHANGES_PER_SECOND
                       --seed S  and for demo --seconds N (then it ends)
-  simulate            --listen ADDRESS:PORT  --standby LEADER:PORT (redirects)
+  simulate            --listen ADDRESS:PORT and more: rollcall simulate --help
 
 Every key of the configuration has a variable, which wins over the file:
 ROLLCALL_MASTERS=10.0.0.1:5050 ROLLCALL_REFRESH_SECONDS=30 rollcall
@@ -49,6 +49,7 @@ pub enum Command {
     Simulate(SimulateFlags),
     Version,
     Help,
+    SimulateHelp,
 }
 
 /// Whom `explain` asks for what.
@@ -205,7 +206,10 @@ impl Found {
 
     fn into_command(self) -> Result<Command, UsageError> {
         if self.help {
-            return Ok(Command::Help);
+            return Ok(match self.words.first().map(String::as_str) {
+                Some("simulate") => Command::SimulateHelp,
+                _ => Command::Help,
+            });
         }
         if self.version {
             return Ok(Command::Version);
@@ -223,10 +227,10 @@ impl Found {
         if let Some(flag) = self.simulate_flag.filter(|_| !simulates) {
             return Err(UsageError(format!("{flag} belongs to demo and simulate")));
         }
-        let only_simulate = self.simulate.listen.is_some() || self.simulate.standby.is_some();
-        if only_simulate && verb.as_deref() == Some("demo") {
+        if verb.as_deref() == Some("demo") && !self.simulate.is_for_demo() {
             return Err(UsageError(
-                "--listen and --standby belong to simulate".to_owned(),
+                "demo takes --agents, --tasks, --churn, --seed and --seconds; the other flags belong to simulate"
+                    .to_owned(),
             ));
         }
         if self.http.is_some() && verb.as_deref() != Some("explain") {
@@ -252,8 +256,6 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
 
     fn parse_words(line: &str) -> Result<Invocation, UsageError> {
@@ -317,22 +319,19 @@ mod tests {
 
     #[test]
     fn commands_take_their_own_flags() {
-        let found = parse_words(
-            "simulate --agents 5 --tasks=7 --churn 0.5 --seed 9 --listen 127.0.0.1:0 --standby m2:5050",
-        );
+        let found = parse_words("demo --agents 5 --tasks=7 --seconds 3");
         let expected = SimulateFlags {
             agents: Some(5),
             tasks: Some(7),
-            churn_per_second: Some(0.5),
-            seed: Some(9),
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            standby: Some("m2:5050".to_owned()),
-            seconds: None,
+            seconds: Some(3),
+            ..SimulateFlags::default()
         };
         assert_eq!(
             found.map(|found| found.command),
-            Ok(Command::Simulate(expected))
+            Ok(Command::Demo(expected))
         );
+        let found = parse_words("simulate --help").map(|found| found.command);
+        assert_eq!(found, Ok(Command::SimulateHelp));
         let found = parse_words("explain --http 127.0.0.1:1 web.marathon.mesos -config=c");
         let expected = ExplainOptions {
             name: "web.marathon.mesos".to_owned(),

@@ -26,11 +26,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     daemon::install_tls_provider();
     match invocation.command {
         Command::Help => print(cli::HELP),
+        Command::SimulateHelp => print(cli::simulate::HELP),
         Command::Version => print(concat!("rollcall ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Check { config } => print(&config::check::report(&load(config)?)),
         Command::Explain(asked) => print(&cli::explain::run(&asked, load)?),
         Command::Demo(flags) => simulate::demo::run(&flags.for_demo())?,
-        Command::Simulate(flags) => simulate::run(&flags.for_simulate())?,
+        Command::Simulate(flags) => simulate::run(&flags.for_simulate()?)?,
         Command::Serve { config } => {
             let loaded = load(config.clone())?;
             for warning in &loaded.warnings {

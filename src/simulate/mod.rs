@@ -1,18 +1,39 @@
 //! The simulated master: a plausible, deterministic cluster behind a real master's HTTP interface. In:
-//! a seed and sizes. Out: `/state` documents that change. It must never be part of a real answer.
+//! a seed and sizes. Out: `/state`, the v1 API and its event stream, failover, and failures on request.
+//! It must never be part of a real answer.
 
+mod api;
 mod ask;
+pub mod changes;
 pub mod cluster;
+mod control;
 pub mod demo;
 mod document;
+mod documents;
+mod events;
+pub mod faults;
+mod http;
+mod master;
+mod options;
 mod plan;
 mod server;
 mod simulator;
+mod stream;
+mod summary;
+mod term;
+mod text;
+mod v1;
+mod view;
+
+#[cfg(test)]
+mod tests;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-pub use simulator::{SimulateError, SimulateOptions, Simulator};
+pub use master::{Counts, Role};
+pub use options::{Credentials, SimulateError, SimulateOptions, Stream};
+pub use simulator::{Simulator, Step};
 
 /// `rollcall simulate`: serves the cluster until SIGINT or SIGTERM.
 pub fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
@@ -20,7 +41,9 @@ pub fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     let simulator = Simulator::start(options)?;
     let address = simulator.address();
     match &options.standby {
-        Some(leader) => println!("simulated standby master of {leader} on http://{address}/state"),
+        Some(leader) => {
+            println!("simulated standby master of {leader} on http://{address}/state");
+        }
         None => println!(
             "simulated master on http://{address}/state: {} agents, {} tasks, {} changes a second, seed {}",
             options.agents.max(1),

@@ -55,6 +55,9 @@ pub struct AppPlan {
     pub has_address: bool,
     pub has_ipv6: bool,
     pub docker: Docker,
+    /// What one instance asks for.
+    pub cpus: f64,
+    pub mem_mb: u32,
 }
 
 /// How a framework writes task ids.
@@ -100,9 +103,28 @@ pub fn apps(task_count: usize) -> Vec<AppPlan> {
     apps
 }
 
-/// The applications that every cluster has, as far as its tasks go.
-fn fixed(task_count: usize) -> Vec<AppPlan> {
-    let base = |name: &str, instances| AppPlan {
+/// Every cluster has one that waits for a machine with enough memory.
+pub fn hungry() -> AppPlan {
+    AppPlan {
+        ports: 0,
+        has_discovery: false,
+        cpus: 4.0,
+        mem_mb: 4_096,
+        ..base("hungry", 1)
+    }
+}
+
+/// The application of a framework that is added while the cluster runs.
+pub fn added(framework: usize, name: &str, instances: usize) -> AppPlan {
+    AppPlan {
+        framework,
+        has_address: true,
+        ..base(name, instances)
+    }
+}
+
+fn base(name: &str, instances: usize) -> AppPlan {
+    AppPlan {
         framework: 0,
         name: name.to_owned(),
         style: IdStyle::Marathon,
@@ -113,7 +135,13 @@ fn fixed(task_count: usize) -> Vec<AppPlan> {
         has_address: false,
         has_ipv6: false,
         docker: Docker::None,
-    };
+        cpus: 0.5,
+        mem_mb: 256,
+    }
+}
+
+/// The applications that every cluster has, as far as its tasks go.
+fn fixed(task_count: usize) -> Vec<AppPlan> {
     vec![
         base("web", 4),
         AppPlan {
@@ -225,5 +253,6 @@ fn filler(index: usize) -> AppPlan {
             1 | 2 => Docker::Bridge,
             _ => Docker::User,
         },
+        ..base("", 0)
     }
 }

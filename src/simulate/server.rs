@@ -1,218 +1,251 @@
-//! The simulated master's HTTP side. In: requests. Out: what a real master answers to `/state`,
-//! `/version`, `/health` and `/redirect`, leading or not. A tool for demonstrations, tests and
-//! benches: threads and blocking I/O, and never more than `SIMULATE_CONNECTIONS_MAX` of them.
+//! The simulated master's HTTP side. In: connections. Out: what a real master answers, leading or not,
+//! with whatever fault it was asked for. A tool for demonstrations, tests and benches: threads and
+//! blocking I/O, and never more than `SIMULATE_CONNECTIONS_MAX` of them.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::document::VERSION;
-use super::simulator::Documents;
-use crate::limits::{SIMULATE_CONNECTIONS_MAX, SIMULATE_HEAD_BYTES_MAX, SIMULATE_IDLE_MS};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-/// What the threads share.
-pub struct Served {
-    pub documents: Documents,
-    /// `HOST:PORT` of the leader, where this master is not it.
-    pub standby_of: Option<String>,
-    /// `HOST:PORT` of this master.
-    pub own: String,
-    /// Stored by `Simulator::stop`, loaded by `accept` after each connection (it makes one).
-    pub is_stopping: AtomicBool,
-    pub connections: AtomicUsize,
-}
+use super::faults::{GARBAGE, StateFault};
+use super::http::{self, Head, Request, head_text, send, send_json, send_text};
+use super::master::{Master, Role};
+use super::options::Credentials;
+use super::summary::summary;
+use super::view::VERSION;
+use super::{api, control, document};
+use crate::limits::{SIMULATE_CONNECTIONS_MAX, SIMULATE_IDLE_MS};
 
 /// Takes connections until the stop.
-pub fn accept(listener: &TcpListener, served: &Arc<Served>) {
-    for stream in listener.incoming() {
-        if served.is_stopping.load(Ordering::Acquire) {
+pub fn accept(listener: &TcpListener, master: &Arc<Master>) {
+    for socket in listener.incoming() {
+        if master.is_stopping() {
             return;
         }
-        let Ok(stream) = stream else {
+        let Ok(socket) = socket else {
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if served.connections.fetch_add(1, Ordering::Relaxed) >= SIMULATE_CONNECTIONS_MAX {
-            served.connections.fetch_sub(1, Ordering::Relaxed);
+        if master.connections() >= SIMULATE_CONNECTIONS_MAX {
             continue;
         }
-        let of_thread = Arc::clone(served);
+        let Ok(id) = master.remember(&socket) else {
+            continue;
+        };
+        let of_thread = Arc::clone(master);
         let started = std::thread::Builder::new()
             .name("simulate-http".to_owned())
             .spawn(move || {
                 // A client that goes away is no event.
-                let _ = converse(&of_thread, &stream);
-                of_thread.connections.fetch_sub(1, Ordering::Relaxed);
+                let _ = converse(&of_thread, socket);
+                of_thread.forget(id);
             });
         if started.is_err() {
-            served.connections.fetch_sub(1, Ordering::Relaxed);
+            master.forget(id);
         }
     }
 }
 
-/// What of a request decides its answer.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Head {
-    method: String,
-    path: String,
-    query: String,
-    body_bytes: u64,
-    takes_gzip: bool,
-    keep_alive: bool,
-}
-
-fn converse(served: &Served, stream: &TcpStream) -> io::Result<()> {
+fn converse(master: &Arc<Master>, socket: TcpStream) -> io::Result<()> {
     let idle = Duration::from_millis(SIMULATE_IDLE_MS);
-    stream.set_read_timeout(Some(idle))?;
-    stream.set_write_timeout(Some(idle))?;
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream);
-    let mut writer = stream;
-    while !served.is_stopping.load(Ordering::Acquire) {
-        let Some(head) = read_head(&mut reader)? else {
+    socket.set_read_timeout(Some(idle))?;
+    socket.set_write_timeout(Some(idle))?;
+    socket.set_nodelay(true)?;
+    let beneath = socket.try_clone()?;
+    let mut wire = BufReader::new(socket);
+    while !master.is_stopping() {
+        let Some(request) = Request::read(&mut wire)? else {
             return Ok(());
         };
-        io::copy(&mut (&mut reader).take(head.body_bytes), &mut io::sink())?;
-        answer(served, &head, &mut writer)?;
-        if !head.keep_alive {
-            return Ok(());
+        match answer(master, &request, wire.get_mut())? {
+            Next::Request if request.keep_alive => {}
+            Next::Request | Next::HangUp => return Ok(()),
+            Next::Stream { is_blind } => {
+                return api::stream(master, &request, wire.into_inner(), beneath, is_blind);
+            }
         }
     }
     Ok(())
 }
 
-/// `None`: the client is done.
-fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
-    let mut lines = reader.take(SIMULATE_HEAD_BYTES_MAX);
-    let mut line = String::new();
-    if lines.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_ascii_whitespace();
-    let (Some(method), Some(target)) = (words.next(), words.next()) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut head = Head {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        keep_alive: words.next() == Some("HTTP/1.1"),
-        ..Head::default()
-    };
-    loop {
-        line.clear();
-        // The end of the input before the end of the head: cut off, or over the limit.
-        if lines.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let field = line.trim_end();
-        if field.is_empty() {
-            return Ok(Some(head));
-        }
-        let (name, value) = field.split_once(':').unwrap_or((field, ""));
-        let value = value.trim().to_ascii_lowercase();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => head.body_bytes = value.parse().unwrap_or(0),
-            "accept-encoding" => head.takes_gzip = value.contains("gzip"),
-            "connection" if value == "close" => head.keep_alive = false,
-            _ => {}
-        }
-    }
+/// What a connection does after a request.
+pub enum Next {
+    Request,
+    HangUp,
+    /// It becomes an event stream.
+    Stream {
+        is_blind: bool,
+    },
 }
 
-fn answer(served: &Served, head: &Head, writer: &mut impl Write) -> io::Result<()> {
-    let path = head.path.trim_end_matches('/');
-    let leader = served.standby_of.as_ref().unwrap_or(&served.own);
+fn answer(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<Next> {
+    if let Some(path) = request.path.strip_prefix("/simulate/") {
+        control::answer(master, request, path, wire)?;
+        return Ok(Next::Request);
+    }
+    let path = request.path.trim_end_matches('/');
     match path {
+        "/api/v1" | "/master/api/v1" => return api::answer(master, request, wire),
         "/state" | "/master/state" => {
-            if served.standby_of.is_some() {
-                let query = if head.query.is_empty() {
-                    String::new()
-                } else {
-                    format!("?{}", head.query)
-                };
-                let location = format!("Location: //{leader}/master/state{query}\r\n");
-                return send(writer, head, "307 Temporary Redirect", &location, b"");
-            }
-            let document = served.documents.present(head.takes_gzip)?;
-            let encoding = if head.takes_gzip {
-                "Content-Encoding: gzip\r\n"
-            } else {
-                ""
+            master.count("state");
+            return answer_state(master, request, wire);
+        }
+        "/state-summary" | "/master/state-summary" => {
+            master.count("state-summary");
+            let Some(is_blind) = admit(master, request, wire, "readonly", "state-summary")? else {
+                return Ok(Next::Request);
             };
-            let fields = format!("{encoding}Content-Type: application/json\r\n");
-            send(writer, head, "200 OK", &fields, &document)
+            let (_, view) = master.view(is_blind);
+            send_json(wire, request, summary(&view).as_bytes())?;
         }
         "/redirect" | "/master/redirect" => {
-            let location = format!("Location: //{leader}\r\n");
-            send(writer, head, "307 Temporary Redirect", &location, b"")
+            master.count("redirect");
+            answer_redirect(master, request, wire)?;
         }
-        "/health" | "/master/health" => send(writer, head, "200 OK", "", b""),
+        "/health" | "/master/health" => {
+            master.count("health");
+            let head = Head {
+                status: 200,
+                fields: "",
+            };
+            send(wire, request, &head, b"")?;
+        }
         "/version" => {
-            let body = format!(
-                r#"{{"build_date":"2026-01-01 00:00:00 UTC","build_time":1767225600.0,"build_user":"simulate","git_sha":"0000000000000000000000000000000000000000","version":"{VERSION}"}}"#
-            );
-            let fields = "Content-Type: application/json\r\n";
-            send(writer, head, "200 OK", fields, body.as_bytes())
+            master.count("version");
+            send_json(wire, request, version().as_bytes())?;
         }
         // Today's masters have no state.json any more; this is their answer to it.
         _ => {
-            let fields = "Content-Type: text/plain; charset=utf-8\r\n";
-            send(writer, head, "404 Not Found", fields, b"404 Not Found.")
+            master.count("other");
+            send_text(wire, request, 404, "404 Not Found.")?;
         }
     }
+    Ok(Next::Request)
 }
 
-fn send(
-    writer: &mut impl Write,
-    head: &Head,
-    status: &str,
-    fields: &str,
-    body: &[u8],
-) -> io::Result<()> {
-    let end = if head.keep_alive {
-        ""
-    } else {
-        "Connection: close\r\n"
-    };
-    let length = body.len();
-    let text = format!("HTTP/1.1 {status}\r\n{fields}{end}Content-Length: {length}\r\n\r\n");
-    writer.write_all(text.as_bytes())?;
-    if head.method != "HEAD" {
-        writer.write_all(body)?;
-    }
-    writer.flush()
+/// Build information, as `/version` and GET_VERSION have it.
+pub fn version() -> String {
+    format!(
+        r#"{{"build_date":"2026-01-01 00:00:00 UTC","build_time":1767225600.0,"build_user":"simulate","git_sha":"0000000000000000000000000000000000000000","version":"{VERSION}"}}"#
+    )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn head_of_a_request_is_read_to_its_end() {
-        let text = b"POST /state?x=y HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br, gzip\r\nContent-Length: 3\r\n\r\nabcGET";
-        let mut reader = &text[..];
-        let head = read_head(&mut reader).expect("a head").expect("a request");
-        assert_eq!(
-            head,
-            Head {
-                method: "POST".into(),
-                path: "/state".into(),
-                query: "x=y".into(),
-                body_bytes: 3,
-                takes_gzip: true,
-                keep_alive: true,
-            }
+/// Lets a request pass to this master as the leader. `None`: it was answered, 401 or 307. Else
+/// whether its principal is blind. `path` is that of the leader below `/master`.
+pub fn admit(
+    master: &Master,
+    request: &Request,
+    wire: &mut TcpStream,
+    realm: &str,
+    path: &str,
+) -> io::Result<Option<bool>> {
+    let Some(is_blind) = principal(master, request) else {
+        master.count_unauthorized();
+        let fields = format!(
+            "WWW-Authenticate: Basic realm=\"mesos-master-{realm}\"\r\n{}",
+            http::TEXT
         );
-        assert_eq!(reader, b"abcGET");
+        let head = Head {
+            status: 401,
+            fields: &fields,
+        };
+        send(wire, request, &head, b"401 Unauthorized.")?;
+        return Ok(None);
+    };
+    match master.role() {
+        Role::Leads { .. } => return Ok(Some(is_blind)),
+        Role::Follows(leader) => {
+            let query = match request.query.as_str() {
+                "" => String::new(),
+                query => format!("?{query}"),
+            };
+            let fields = format!("Location: //{leader}/master/{path}{query}\r\n");
+            let head = Head {
+                status: 307,
+                fields: &fields,
+            };
+            send(wire, request, &head, b"")?;
+        }
     }
+    Ok(None)
+}
 
-    #[test]
-    fn endless_heads_are_refused() {
-        let text = [b'a'; 100_000];
-        assert!(read_head(&mut &text[..]).is_err());
+/// `None`: nobody that is let in. Else whether it is the blind one.
+fn principal(master: &Master, request: &Request) -> Option<bool> {
+    let options = &master.options;
+    if options.credentials.is_none() && options.blind.is_none() {
+        return Some(false);
     }
+    let given = request.authorization.as_deref()?;
+    let is = |credentials: &Option<Credentials>| {
+        credentials.as_ref().is_some_and(|credentials| {
+            let pair = format!("{}:{}", credentials.name, credentials.password);
+            given == format!("Basic {}", STANDARD.encode(pair))
+        })
+    };
+    if is(&options.credentials) {
+        return Some(false);
+    }
+    is(&options.blind).then_some(true)
+}
+
+fn answer_redirect(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<()> {
+    let leader = match master.role() {
+        Role::Follows(leader) => leader,
+        Role::Leads { .. } => master.info().address.to_string(),
+    };
+    let fields = format!("Location: //{leader}\r\n");
+    let head = Head {
+        status: 307,
+        fields: &fields,
+    };
+    send(wire, request, &head, b"")
+}
+
+fn answer_state(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<Next> {
+    let fault = master.state_fault();
+    if fault == StateFault::HangUp {
+        return Ok(Next::HangUp);
+    }
+    let Some(is_blind) = admit(master, request, wire, "readonly", "state")? else {
+        return Ok(Next::Request);
+    };
+    match fault {
+        StateFault::Status(status) => {
+            let text = format!("{status} {}.", http::reason(status));
+            send_text(wire, request, status, &text)?;
+            return Ok(Next::Request);
+        }
+        StateFault::Garbage => {
+            send_json(wire, request, GARBAGE.as_bytes())?;
+            return Ok(Next::Request);
+        }
+        StateFault::Slow(pause) => std::thread::sleep(pause),
+        _ => {}
+    }
+    if fault == StateFault::Empty || is_blind {
+        let (_, mut view) = master.view(is_blind);
+        view.is_empty |= fault == StateFault::Empty;
+        send_json(wire, request, document::state(&view).as_bytes())?;
+        return Ok(Next::Request);
+    }
+    let document = master.documents.present(master, request.takes_gzip)?;
+    let head = Head {
+        status: 200,
+        fields: match request.takes_gzip {
+            true => http::JSON_GZIP,
+            false => http::JSON,
+        },
+    };
+    if fault == StateFault::Cut {
+        wire.write_all(head_text(request, &head, document.len()).as_bytes())?;
+        wire.write_all(document.get(..document.len() / 2).unwrap_or_default())?;
+        wire.flush()?;
+        return Ok(Next::HangUp);
+    }
+    send(wire, request, &head, &document)?;
+    Ok(Next::Request)
 }
