@@ -2,13 +2,14 @@
 //! It must never take a flag that it does not know.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::{Parser, ValueExt};
 
 use super::{UsageError, parsed, switch};
 use crate::simulate::demo::DemoOptions;
-use crate::simulate::{Credentials, SimulateOptions, Stream};
+use crate::simulate::{Credentials, SimulateOptions, Stream, TlsFiles};
 
 /// Lines of 80 columns.
 pub const HELP: &str = "\
@@ -28,6 +29,8 @@ rollcall simulate: a Mesos master with a made-up cluster, for tests and demos.
   --no-stream, --old-stream  no v1 API at all; a stream without heartbeats
   --credentials NAME:PASSWORD  nobody else is let in
   --blind NAME:PASSWORD      one who sees neither frameworks nor tasks
+  --tls-cert FILE --tls-key FILE [--tls-client-ca FILE]
+                             https; with the last for clients it has signed
 
 While it runs, POST to it (each answers JSON; counts and roles by GET too):
 
@@ -74,6 +77,9 @@ pub struct MasterFlags {
     pub old_stream: bool,
     pub credentials: Option<Credentials>,
     pub blind: Option<Credentials>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 impl SimulateFlags {
@@ -115,6 +121,18 @@ impl SimulateFlags {
                 return Err(UsageError(message.to_owned()));
             }
         };
+        let tls = match (flags.tls_cert, flags.tls_key, flags.tls_client_ca) {
+            (Some(cert), Some(key), client_ca) => Some(TlsFiles {
+                cert,
+                key,
+                client_ca,
+            }),
+            (None, None, None) => None,
+            _ => {
+                let message = "--tls-cert, --tls-key and --tls-client-ca go together";
+                return Err(UsageError(message.to_owned()));
+            }
+        };
         Ok(SimulateOptions {
             agents: self.agents.unwrap_or(default.agents),
             tasks: self.tasks.unwrap_or(default.tasks),
@@ -131,6 +149,7 @@ impl SimulateFlags {
             streams_max: flags.streams_max.unwrap_or(default.streams_max),
             credentials: flags.credentials,
             blind: flags.blind,
+            tls,
         })
     }
 
@@ -165,6 +184,9 @@ impl MasterFlags {
             "old-stream" => self.old_stream = switch(flag, parser)?,
             "credentials" => self.credentials = Some(credentials(flag, parser)?),
             "blind" => self.blind = Some(credentials(flag, parser)?),
+            "tls-cert" => self.tls_cert = Some(PathBuf::from(parser.value()?)),
+            "tls-key" => self.tls_key = Some(PathBuf::from(parser.value()?)),
+            "tls-client-ca" => self.tls_client_ca = Some(PathBuf::from(parser.value()?)),
             _ => return Ok(false),
         }
         Ok(true)
@@ -206,7 +228,7 @@ mod tests {
             "simulate --agents 5 --tasks=7 --churn 0.5 --seed 9 --steps 3 --listen 127.0.0.1:0 \
              --id m1 --recovery-ms 20 \
              --return-ms 30 --heartbeat-ms 40 --streams-max 2 --old-stream --credentials a:b:c \
-             --blind d:e",
+             --blind d:e --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem",
         )
         .and_then(SimulateFlags::for_simulate)
         .expect("options");
@@ -232,6 +254,11 @@ mod tests {
             streams_max: 2,
             credentials: pair("a", "b:c"),
             blind: pair("d", "e"),
+            tls: Some(TlsFiles {
+                cert: "c.pem".into(),
+                key: "k.pem".into(),
+                client_ca: Some("ca.pem".into()),
+            }),
         };
         assert_eq!(options, expected);
         for (line, stream, standby) in [
@@ -253,6 +280,8 @@ mod tests {
     fn what_does_not_fit_together_is_refused() {
         for (line, culprit) in [
             ("simulate --no-stream --old-stream", "--old-stream"),
+            ("simulate --tls-cert c.pem", "--tls-key"),
+            ("simulate --tls-client-ca c.pem", "--tls-cert"),
             ("simulate --credentials nothing", "NAME:PASSWORD"),
             ("simulate --heartbeat-ms soon", "soon"),
         ] {
@@ -291,6 +320,9 @@ mod tests {
             "old-stream",
             "credentials",
             "blind",
+            "tls-cert",
+            "tls-key",
+            "tls-client-ca",
         ] {
             assert!(HELP.contains(&format!("--{flag}")), "{flag}");
         }

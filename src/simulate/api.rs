@@ -11,6 +11,7 @@ use super::master::{Master, Role};
 use super::options::Stream;
 use super::server::{Next, admit, version};
 use super::stream::Opening;
+use super::tls::Wire;
 use super::v1;
 use super::view::View;
 
@@ -42,7 +43,7 @@ enum BadBody {
     Type,
 }
 
-pub fn answer(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<Next> {
+pub fn answer(master: &Master, request: &Request, wire: &mut Wire) -> io::Result<Next> {
     let call = read_call(&request.body);
     let kind = call.as_ref().map_or("bad-call", |(name, _)| name);
     master.count(kind);
@@ -139,7 +140,7 @@ fn checked(
     Ok(call)
 }
 
-fn refuse(wire: &mut TcpStream, request: &Request, status: u16, text: &str) -> io::Result<()> {
+fn refuse(wire: &mut Wire, request: &Request, status: u16, text: &str) -> io::Result<()> {
     let allow = if status == 405 { "Allow: POST\r\n" } else { "" };
     let head = Head {
         status,
@@ -175,7 +176,7 @@ fn document(call: Call, view: &View) -> String {
 pub fn stream(
     master: &Arc<Master>,
     request: &Request,
-    mut wire: TcpStream,
+    mut wire: Wire,
     socket: TcpStream,
     is_blind: bool,
 ) -> io::Result<()> {

@@ -3,7 +3,6 @@
 //! where a real master is.
 
 use std::io;
-use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
@@ -13,6 +12,7 @@ use super::faults::{Scope, StateFault, StreamFault};
 use super::http::{Head, JSON, Request, send};
 use super::master::{Master, Role};
 use super::simulator::Step;
+use super::tls::Wire;
 use crate::limits::SIMULATE_STEPS_MAX;
 
 /// What a request is not granted for: a status and a sentence.
@@ -30,12 +30,7 @@ impl From<ChangeError> for Refusal {
     }
 }
 
-pub fn answer(
-    master: &Master,
-    request: &Request,
-    path: &str,
-    wire: &mut TcpStream,
-) -> io::Result<()> {
+pub fn answer(master: &Master, request: &Request, path: &str, wire: &mut Wire) -> io::Result<()> {
     let outcome = match (path, request.method.as_str()) {
         ("counts", _) => Ok(counts(master)),
         (_, "POST") => act(master, request, path),

@@ -22,6 +22,7 @@ mod stream;
 mod summary;
 mod term;
 mod text;
+mod tls;
 mod v1;
 mod view;
 
@@ -32,7 +33,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 pub use master::{Counts, Role};
-pub use options::{Credentials, SimulateError, SimulateOptions, Stream};
+pub use options::{Credentials, SimulateError, SimulateOptions, Stream, TlsFiles};
 pub use simulator::{Simulator, Step};
 
 /// `rollcall simulate`: serves the cluster until SIGINT or SIGTERM.
@@ -40,12 +41,17 @@ pub fn run(options: &SimulateOptions) -> Result<(), SimulateError> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(SimulateError::Signals)?;
     let simulator = Simulator::start(options)?;
     let address = simulator.address();
+    let scheme = if options.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     match &options.standby {
         Some(leader) => {
-            println!("simulated standby master of {leader} on http://{address}/state");
+            println!("simulated standby master of {leader} on {scheme}://{address}/state");
         }
         None => println!(
-            "simulated master on http://{address}/state: {} agents, {} tasks, {} changes a second, seed {}",
+            "simulated master on {scheme}://{address}/state: {} agents, {} tasks, {} changes a second, seed {}",
             options.agents.max(1),
             options.tasks,
             options.churn_per_second,

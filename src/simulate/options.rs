@@ -4,8 +4,10 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::tls::TlsFiles;
 use crate::limits::{
     SIMULATE_CHURN_PER_SECOND_MAX, SIMULATE_HEARTBEAT_MS, SIMULATE_STREAMS_MAX, SIMULATE_TASKS_MAX,
 };
@@ -38,6 +40,7 @@ pub struct SimulateOptions {
     pub credentials: Option<Credentials>,
     /// A principal that sees neither frameworks nor tasks.
     pub blind: Option<Credentials>,
+    pub tls: Option<TlsFiles>,
 }
 
 /// What becomes of SUBSCRIBE.
@@ -76,6 +79,7 @@ impl Default for SimulateOptions {
             streams_max: SIMULATE_STREAMS_MAX,
             credentials: None,
             blind: None,
+            tls: None,
         }
     }
 }
@@ -130,6 +134,10 @@ pub enum SimulateError {
     Tasks(usize),
     Heartbeat,
     Streams(usize),
+    Tls {
+        file: PathBuf,
+        why: String,
+    },
 }
 
 impl fmt::Display for SimulateError {
@@ -156,6 +164,11 @@ impl fmt::Display for SimulateError {
             Self::Streams(streams) => write!(
                 f,
                 "--streams-max {streams} is out of range: give a number from 1 to {SIMULATE_STREAMS_MAX}"
+            ),
+            Self::Tls { file, why } => write!(
+                f,
+                "{}: {why}; give PEM files with --tls-cert, --tls-key and --tls-client-ca",
+                file.display()
             ),
         }
     }

@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
 
 use super::faults::{GARBAGE, StateFault};
 use super::http::{self, Head, Request, head_text, send, send_json, send_text};
 use super::master::{Master, Role};
 use super::options::Credentials;
 use super::summary::summary;
+use super::tls::Wire;
 use super::view::VERSION;
 use super::{api, control, document};
 use crate::limits::{SIMULATE_CONNECTIONS_MAX, SIMULATE_IDLE_MS};
 
 /// Takes connections until the stop.
-pub fn accept(listener: &TcpListener, master: &Arc<Master>) {
+pub fn accept(listener: &TcpListener, master: &Arc<Master>, tls: Option<&Arc<ServerConfig>>) {
     for socket in listener.incoming() {
         if master.is_stopping() {
             return;
@@ -35,12 +37,12 @@ pub fn accept(listener: &TcpListener, master: &Arc<Master>) {
         let Ok(id) = master.remember(&socket) else {
             continue;
         };
-        let of_thread = Arc::clone(master);
+        let (of_thread, tls) = (Arc::clone(master), tls.cloned());
         let started = std::thread::Builder::new()
             .name("simulate-http".to_owned())
             .spawn(move || {
                 // A client that goes away is no event.
-                let _ = converse(&of_thread, socket);
+                let _ = converse(&of_thread, socket, tls.as_ref());
                 of_thread.forget(id);
             });
         if started.is_err() {
@@ -49,13 +51,17 @@ pub fn accept(listener: &TcpListener, master: &Arc<Master>) {
     }
 }
 
-fn converse(master: &Arc<Master>, socket: TcpStream) -> io::Result<()> {
+fn converse(
+    master: &Arc<Master>,
+    socket: TcpStream,
+    tls: Option<&Arc<ServerConfig>>,
+) -> io::Result<()> {
     let idle = Duration::from_millis(SIMULATE_IDLE_MS);
     socket.set_read_timeout(Some(idle))?;
     socket.set_write_timeout(Some(idle))?;
     socket.set_nodelay(true)?;
     let beneath = socket.try_clone()?;
-    let mut wire = BufReader::new(socket);
+    let mut wire = BufReader::new(Wire::new(socket, tls)?);
     while !master.is_stopping() {
         let Some(request) = Request::read(&mut wire)? else {
             return Ok(());
@@ -81,7 +87,7 @@ pub enum Next {
     },
 }
 
-fn answer(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<Next> {
+fn answer(master: &Master, request: &Request, wire: &mut Wire) -> io::Result<Next> {
     if let Some(path) = request.path.strip_prefix("/simulate/") {
         control::answer(master, request, path, wire)?;
         return Ok(Next::Request);
@@ -138,7 +144,7 @@ pub fn version() -> String {
 pub fn admit(
     master: &Master,
     request: &Request,
-    wire: &mut TcpStream,
+    wire: &mut Wire,
     realm: &str,
     path: &str,
 ) -> io::Result<Option<bool>> {
@@ -192,7 +198,7 @@ fn principal(master: &Master, request: &Request) -> Option<bool> {
     is(&options.blind).then_some(true)
 }
 
-fn answer_redirect(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<()> {
+fn answer_redirect(master: &Master, request: &Request, wire: &mut Wire) -> io::Result<()> {
     let leader = match master.role() {
         Role::Follows(leader) => leader,
         Role::Leads { .. } => master.info().address.to_string(),
@@ -205,7 +211,7 @@ fn answer_redirect(master: &Master, request: &Request, wire: &mut TcpStream) -> 
     send(wire, request, &head, b"")
 }
 
-fn answer_state(master: &Master, request: &Request, wire: &mut TcpStream) -> io::Result<Next> {
+fn answer_state(master: &Master, request: &Request, wire: &mut Wire) -> io::Result<Next> {
     let fault = master.state_fault();
     if fault == StateFault::HangUp {
         return Ok(Next::HangUp);

@@ -45,6 +45,7 @@ impl Simulator {
     /// Makes the cluster and listens.
     pub fn start(options: &SimulateOptions) -> Result<Self, SimulateError> {
         options.check()?;
+        let tls = options.tls.as_ref().map(|files| files.load()).transpose()?;
         let failed = |source| SimulateError::Listen {
             address: options.listen,
             source,
@@ -66,7 +67,7 @@ impl Simulator {
         };
         let served = Arc::clone(&master);
         simulator.spawn("simulate-accept", move || {
-            server::accept(&listener, &served);
+            server::accept(&listener, &served, tls.as_ref());
         })?;
         let directed = Arc::clone(&master);
         simulator.spawn("simulate-term", move || term::direct(&directed, &spoken))?;

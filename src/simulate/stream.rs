@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{self, HEARTBEAT};
 use super::faults::StreamFault;
+use super::tls::Wire;
 use super::view::View;
 use crate::limits::{
     SIMULATE_IDLE_MS, SIMULATE_PIECE_BYTES, SIMULATE_QUEUE_BYTES_MAX, SIMULATE_STALL_MS,
@@ -22,14 +23,14 @@ use crate::limits::{
 pub struct Subscriber {
     pub id: u64,
     pub is_blind: bool,
-    /// The same connection, to end it and to notice its end.
+    /// The connection beneath the wire, to end it and to notice its end.
     socket: TcpStream,
     feed: Mutex<Feed>,
 }
 
 struct Feed {
     /// Here while records may be written at once; else with the stream's own thread.
-    wire: Option<TcpStream>,
+    wire: Option<Wire>,
     queue: VecDeque<(Instant, Arc<[u8]>)>,
     queued_bytes: usize,
     pace: Pace,
@@ -134,7 +135,7 @@ impl Subscriber {
     /// The stream's own thread, from its head to its end.
     pub fn run(
         &self,
-        mut wire: TcpStream,
+        mut wire: Wire,
         opening: Opening,
         heartbeat: Option<Duration>,
     ) -> io::Result<()> {
@@ -179,7 +180,7 @@ impl Subscriber {
 
     fn open(
         &self,
-        wire: &mut TcpStream,
+        wire: &mut Wire,
         pace: Pace,
         opening: Opening,
         heartbeat: Option<Duration>,
@@ -207,7 +208,7 @@ impl Subscriber {
         }
     }
 
-    fn turn(&self, held: &mut Option<TcpStream>) -> Turn {
+    fn turn(&self, held: &mut Option<Wire>) -> Turn {
         let mut feed = self.lock();
         if feed.is_over {
             return Turn::Over;
@@ -235,7 +236,8 @@ impl Subscriber {
         }
     }
 
-    /// Waits for the client to end the stream. It has nothing else to say.
+    /// Waits for the client to end the stream. It has nothing else to say; a closing TLS session
+    /// says goodbye, which is the same.
     fn has_left(&self, wait: Duration) -> io::Result<bool> {
         self.socket
             .set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
@@ -277,7 +279,7 @@ impl Pace {
 
 /// Writes to a wire from the stream's own thread, in pieces where they are asked for.
 struct Paced<'a> {
-    wire: &'a mut TcpStream,
+    wire: &'a mut Wire,
     pace: Pace,
 }
 
@@ -296,7 +298,7 @@ impl Write for Paced<'_> {
 }
 
 /// Writes and flushes; gives up once nothing was taken for so long.
-fn write_all(wire: &mut TcpStream, mut octets: &[u8], stall: Duration) -> io::Result<()> {
+fn write_all(wire: &mut Wire, mut octets: &[u8], stall: Duration) -> io::Result<()> {
     let mut moved = Instant::now();
     loop {
         let outcome = match octets.is_empty() {

@@ -6,6 +6,7 @@ mod faults;
 mod master;
 mod streams;
 mod terms;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
