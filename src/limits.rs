@@ -252,8 +252,14 @@ pub const SIMULATE_PIECE_BYTES: usize = 64 << 10;
 pub const SIMULATE_QUEUE_BYTES_MAX: usize = 256 << 20;
 /// Between two heartbeats of a stream, as real masters have it.
 pub const SIMULATE_HEARTBEAT_MS: u64 = 15_000;
-/// Words to a master on their way, each ending what the one before began.
+/// The default session timeout of real masters (`--zk_session_timeout`).
+pub const SIMULATE_ZK_SESSION_MS: u64 = 10_000;
+/// Between two attempts to reach ZooKeeper.
+pub const SIMULATE_ZK_RETRY_MS: u64 = 200;
+/// Words of the election on their way: each ends what the one before began.
 pub const SIMULATE_WORDS_MAX: usize = 16;
+/// A stop waits this long for ZooKeeper to close the session.
+pub const SIMULATE_ZK_CLOSE_MS_MAX: u64 = 1_000;
 /// Faster than any cluster, and slow enough to be done within a second.
 pub const SIMULATE_CHURN_PER_SECOND_MAX: f64 = 100_000.0;
 /// Tasks of the made-up cluster, ended ones included: ten times what Rollcall is measured with.

@@ -22,7 +22,10 @@ rollcall simulate: a Mesos master with a made-up cluster, for tests and demos.
   --listen ADDRESS:PORT      where it listens (a free port of 127.0.0.1)
   --id ID                    the master's own id (random)
   --standby HOST:PORT        it follows that leader: redirects
-  --recovery-ms N            how long a restarted leader has not recovered (0)
+  --zk zk://[USER:PASSWORD@]HOST:PORT,.../PATH
+                             it stands for election in ZooKeeper
+  --zk-session-ms N          when ZooKeeper forgets a dead master (10000)
+  --recovery-ms N            how long a later leader has not recovered (0)
   --return-ms N              over how long agents come back to it then (0)
   --heartbeat-ms N           between heartbeats of a stream (15000)
   --streams-max N            above it the oldest stream is closed (1000)
@@ -43,7 +46,7 @@ While it runs, POST to it (each answers JSON; counts and roles by GET too):
       delay&ms=N, refuse&status=N
   /simulate/state?do=FAULT   normal, empty, garbage, cut, hang-up,
       status&status=N, slow&ms=N
-  /simulate/restart          as when started anew
+  /simulate/restart          as when started anew, without --zk
   /simulate/counts           requests and streams so far, role, id
 ";
 
@@ -69,6 +72,8 @@ pub struct MasterFlags {
     pub id: Option<String>,
     /// `HOST:PORT` of the leader to redirect to, as a master does that does not lead.
     pub standby: Option<String>,
+    pub zk: Option<String>,
+    pub zk_session: Option<Duration>,
     pub recovery: Option<Duration>,
     pub return_over: Option<Duration>,
     pub heartbeat: Option<Duration>,
@@ -142,6 +147,8 @@ impl SimulateFlags {
             listen: flags.listen.unwrap_or(default.listen),
             id: flags.id,
             standby: flags.standby,
+            zk: flags.zk,
+            zk_session: flags.zk_session.unwrap_or(default.zk_session),
             recovery: flags.recovery.unwrap_or(default.recovery),
             return_over: flags.return_over.unwrap_or(default.return_over),
             stream,
@@ -176,6 +183,8 @@ impl MasterFlags {
             "steps" => self.steps = Some(parsed(flag, parser.value()?, COUNT)?),
             "id" => self.id = Some(parser.value()?.string()?),
             "standby" => self.standby = Some(parser.value()?.string()?),
+            "zk" => self.zk = Some(parser.value()?.string()?),
+            "zk-session-ms" => self.zk_session = Some(milliseconds(flag, parser)?),
             "recovery-ms" => self.recovery = Some(milliseconds(flag, parser)?),
             "return-ms" => self.return_over = Some(milliseconds(flag, parser)?),
             "heartbeat-ms" => self.heartbeat = Some(milliseconds(flag, parser)?),
@@ -226,7 +235,7 @@ mod tests {
     fn every_flag_of_the_help_sets_its_option() {
         let options = flags(
             "simulate --agents 5 --tasks=7 --churn 0.5 --seed 9 --steps 3 --listen 127.0.0.1:0 \
-             --id m1 --recovery-ms 20 \
+             --id m1 --zk zk://u:p@127.0.0.1:2181/mesos --zk-session-ms 1000 --recovery-ms 20 \
              --return-ms 30 --heartbeat-ms 40 --streams-max 2 --old-stream --credentials a:b:c \
              --blind d:e --tls-cert c.pem --tls-key k.pem --tls-client-ca ca.pem",
         )
@@ -247,6 +256,8 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             id: Some("m1".to_owned()),
             standby: None,
+            zk: Some("zk://u:p@127.0.0.1:2181/mesos".to_owned()),
+            zk_session: Duration::from_millis(1000),
             recovery: Duration::from_millis(20),
             return_over: Duration::from_millis(30),
             stream: Stream::Old,
@@ -312,6 +323,8 @@ mod tests {
             "listen",
             "id",
             "standby",
+            "zk",
+            "zk-session-ms",
             "recovery-ms",
             "return-ms",
             "heartbeat-ms",

@@ -9,7 +9,7 @@ use super::faults::StreamFault;
 use super::http::{self, Head, Request, send, send_json, send_text};
 use super::master::{Master, Role};
 use super::options::Stream;
-use super::server::{Next, admit, version};
+use super::server::{NO_LEADER, Next, admit, version};
 use super::stream::Opening;
 use super::tls::Wire;
 use super::v1;
@@ -182,8 +182,9 @@ pub fn stream(
 ) -> io::Result<()> {
     let (subscriber, view, fault) = match master.subscribe(socket, is_blind) {
         Ok(found) => found,
-        // It had recovered when the request came in.
-        Err(_) => return send_text(&mut wire, request, 503, NOT_RECOVERED),
+        // It led when the request came in.
+        Err(Role::Leads { .. }) => return send_text(&mut wire, request, 503, NOT_RECOVERED),
+        Err(_) => return send_text(&mut wire, request, 503, NO_LEADER),
     };
     let opening = match fault {
         StreamFault::Normal => {

@@ -73,7 +73,10 @@ fn act(master: &Master, request: &Request, path: &str) -> Result<Value, Refusal>
         }
         "restart" => match master.restart() {
             true => Ok(json!({ "do": "restart" })),
-            false => Err(Refusal(409, "only a master that leads restarts".to_owned())),
+            false => Err(Refusal(
+                409,
+                "only a master that leads without --zk restarts; kill the process".to_owned(),
+            )),
         },
         _ => Err(Refusal(404, format!("there is no /simulate/{path}"))),
     }
@@ -161,6 +164,7 @@ fn framework(master: &Master, request: &Request) -> Result<Value, Refusal> {
 fn counts(master: &Master) -> Value {
     let counts = master.counts();
     let (role, leader) = match master.role() {
+        Role::NoLeader => ("no-leader", None),
         Role::Follows(leader) => ("follows", Some(leader)),
         Role::RECOVERS => ("recovers", None),
         Role::Leads { .. } => ("leads", None),

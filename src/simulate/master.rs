@@ -54,6 +54,8 @@ struct Inner {
 /// The master's part in the election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// Nobody is known to lead.
+    NoLeader,
     /// `HOST:PORT` leads.
     Follows(String),
     /// It leads itself; at first it reads its registry.
@@ -161,24 +163,42 @@ impl Master {
         (inner.generation, inner.view(is_blind))
     }
 
-    /// Leads after its own restart: it knows nothing yet.
-    pub fn start_anew(&self) {
+    /// Takes another part in the election. One that leads no more loses its subscribers.
+    pub fn follow(&self, role: Role) {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.role = role;
+        inner.end_streams();
+    }
+
+    /// Leads, as the first of a run: it knows everything.
+    pub fn lead_first(&self) {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.info.elected_time = unix_time();
+        inner.role = Role::LEADS;
+    }
+
+    /// Leads, after another or after its own restart: it knows nothing yet.
+    pub fn lead_later(&self, is_restarted: bool) {
         let mut inner = self.lock();
         inner.generation += 1;
         inner.end_streams();
         inner.cluster.forget_all();
-        inner.info.start_time = unix_time();
-        inner.info.elected_time = unix_time();
-        if self.options.id.is_none() {
-            inner.info.id = random_id();
+        if is_restarted {
+            inner.info.start_time = unix_time();
+            if self.options.id.is_none() {
+                inner.info.id = random_id();
+            }
         }
+        inner.info.elected_time = unix_time();
         inner.role = Role::RECOVERS;
     }
 
     /// As when its process is started anew; returns when it has forgotten everything. `false`: it does
-    /// not lead.
+    /// not lead, or ZooKeeper decides who does.
     pub fn restart(&self) -> bool {
-        if !matches!(self.role(), Role::Leads { .. }) {
+        if self.options.zk.is_some() || !matches!(self.role(), Role::Leads { .. }) {
             return false;
         }
         let (done, is_done) = channel::bounded(1);

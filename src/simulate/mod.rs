@@ -10,6 +10,7 @@ mod control;
 pub mod demo;
 mod document;
 mod documents;
+mod election;
 mod events;
 pub mod faults;
 mod http;

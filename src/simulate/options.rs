@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use super::tls::TlsFiles;
 use crate::limits::{
     SIMULATE_CHURN_PER_SECOND_MAX, SIMULATE_HEARTBEAT_MS, SIMULATE_STREAMS_MAX, SIMULATE_TASKS_MAX,
+    SIMULATE_ZK_SESSION_MS,
 };
 
 /// How the simulated master is made.
@@ -28,6 +29,10 @@ pub struct SimulateOptions {
     pub id: Option<String>,
     /// `HOST:PORT` of the leader: this master is a standby and redirects to it.
     pub standby: Option<String>,
+    /// `zk://[USER:PASSWORD@]HOST:PORT,.../PATH`: this master stands for election there.
+    pub zk: Option<String>,
+    /// ZooKeeper forgets a master of which it hears nothing for so long.
+    pub zk_session: Duration,
     /// How long a leader that was elected later than the first reads its registry.
     pub recovery: Duration,
     /// Over how long the agents come back to it after that, spread evenly.
@@ -72,6 +77,8 @@ impl Default for SimulateOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             id: None,
             standby: None,
+            zk: None,
+            zk_session: Duration::from_millis(SIMULATE_ZK_SESSION_MS),
             recovery: Duration::ZERO,
             return_over: Duration::ZERO,
             stream: Stream::Modern,
@@ -98,6 +105,9 @@ impl SimulateOptions {
         }
         if !(1..=SIMULATE_STREAMS_MAX).contains(&self.streams_max) {
             return Err(SimulateError::Streams(self.streams_max));
+        }
+        if self.standby.is_some() && self.zk.is_some() {
+            return Err(SimulateError::StandbyAndZk);
         }
         Ok(())
     }
@@ -134,10 +144,13 @@ pub enum SimulateError {
     Tasks(usize),
     Heartbeat,
     Streams(usize),
+    StandbyAndZk,
     Tls {
         file: PathBuf,
         why: String,
     },
+    /// What is wrong with the URL, which is not shown: it may hold a password.
+    Zk(&'static str),
 }
 
 impl fmt::Display for SimulateError {
@@ -165,10 +178,17 @@ impl fmt::Display for SimulateError {
                 f,
                 "--streams-max {streams} is out of range: give a number from 1 to {SIMULATE_STREAMS_MAX}"
             ),
+            Self::StandbyAndZk => f.write_str(
+                "--standby names the leader, but --zk elects one; give only one of them",
+            ),
             Self::Tls { file, why } => write!(
                 f,
                 "{}: {why}; give PEM files with --tls-cert, --tls-key and --tls-client-ca",
                 file.display()
+            ),
+            Self::Zk(why) => write!(
+                f,
+                "--zk {why}; give zk://HOST:PORT/PATH, as in zk://127.0.0.1:2181/mesos"
             ),
         }
     }

@@ -139,7 +139,7 @@ pub fn version() -> String {
     )
 }
 
-/// Lets a request pass to this master as the leader. `None`: it was answered, 401 or 307. Else
+/// Lets a request pass to this master as the leader. `None`: it was answered, 401, 307 or 503. Else
 /// whether its principal is blind. `path` is that of the leader below `/master`.
 pub fn admit(
     master: &Master,
@@ -163,6 +163,7 @@ pub fn admit(
     };
     match master.role() {
         Role::Leads { .. } => return Ok(Some(is_blind)),
+        Role::NoLeader => send_text(wire, request, 503, NO_LEADER)?,
         Role::Follows(leader) => {
             let query = match request.query.as_str() {
                 "" => String::new(),
@@ -200,6 +201,7 @@ fn principal(master: &Master, request: &Request) -> Option<bool> {
 
 fn answer_redirect(master: &Master, request: &Request, wire: &mut Wire) -> io::Result<()> {
     let leader = match master.role() {
+        Role::NoLeader => return send_text(wire, request, 503, NO_LEADER),
         Role::Follows(leader) => leader,
         Role::Leads { .. } => master.info().address.to_string(),
     };
@@ -255,3 +257,5 @@ fn answer_state(master: &Master, request: &Request, wire: &mut Wire) -> io::Resu
     send(wire, request, &head, &document)?;
     Ok(Next::Request)
 }
+
+pub const NO_LEADER: &str = "No leader elected";

@@ -1,6 +1,6 @@
-//! A simulated master as a handle: a made-up cluster, its HTTP side and its churn. In: options. Out: an
-//! address to point Rollcall at, and changes and faults on demand. For `simulate`, `demo`, tests and
-//! benches.
+//! A simulated master as a handle: a made-up cluster, its HTTP side, its churn and its part in an
+//! election. In: options. Out: an address to point Rollcall at, and changes and faults on demand. For
+//! `simulate`, `demo`, tests and benches.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,6 +12,7 @@ use crossbeam::channel::{self, RecvTimeoutError, Sender};
 
 use super::changes::ChangeError;
 use super::cluster::{Cluster, Moved};
+use super::election::{Election, End, ZkUrl};
 use super::faults::{Scope, StateFault, StreamFault};
 use super::master::{Counts, Master, Role};
 use super::options::{SimulateError, SimulateOptions};
@@ -24,6 +25,7 @@ pub struct Simulator {
     address: SocketAddr,
     master: Arc<Master>,
     words: Sender<Word>,
+    election: Option<Election>,
     stop_churn: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -45,6 +47,7 @@ impl Simulator {
     /// Makes the cluster and listens.
     pub fn start(options: &SimulateOptions) -> Result<Self, SimulateError> {
         options.check()?;
+        let zk = options.zk.as_deref().map(ZkUrl::parse).transpose()?;
         let tls = options.tls.as_ref().map(|files| files.load()).transpose()?;
         let failed = |source| SimulateError::Listen {
             address: options.listen,
@@ -52,9 +55,10 @@ impl Simulator {
         };
         let listener = TcpListener::bind(options.listen).map_err(failed)?;
         let address = reachable(listener.local_addr().map_err(failed)?);
-        let role = match &options.standby {
-            Some(leader) => Role::Follows(leader.clone()),
-            None => Role::LEADS,
+        let role = match (&options.standby, &zk) {
+            (Some(leader), _) => Role::Follows(leader.clone()),
+            (None, Some(_)) => Role::NoLeader,
+            (None, None) => Role::LEADS,
         };
         let (words, spoken) = channel::bounded(SIMULATE_WORDS_MAX);
         let master = Arc::new(Master::new(options.clone(), address, role, words.clone()));
@@ -62,6 +66,7 @@ impl Simulator {
             address,
             master: Arc::clone(&master),
             words,
+            election: None,
             stop_churn: None,
             threads: Vec::new(),
         };
@@ -78,6 +83,12 @@ impl Simulator {
             simulator.spawn("simulate-churn", move || {
                 churn_until(&master, churn, &stopped);
             })?;
+        }
+        if let Some(url) = zk {
+            let node = simulator.master.info().znode();
+            let words = simulator.words.clone();
+            let election = Election::start(url, options.zk_session, node, words);
+            simulator.election = Some(election.map_err(SimulateError::Thread)?);
         }
         Ok(simulator)
     }
@@ -150,14 +161,19 @@ impl Simulator {
     }
 
     /// As when its process is started anew: another id, no streams, and then the registry and the
-    /// agents as `SimulateOptions` has it. `false`: it does not lead.
+    /// agents as `SimulateOptions` has it. `false`: it does not lead, or ZooKeeper decides.
     pub fn restart(&self) -> bool {
         self.master.restart()
     }
 
-    /// Stops listening; returns when its threads are gone.
+    /// Stops listening; returns when its threads are gone and its node in ZooKeeper too.
     pub fn stop(mut self) {
-        self.end();
+        self.end(End::Close);
+    }
+
+    /// As when its process is killed: its node in ZooKeeper stays until its session has expired.
+    pub fn kill(mut self) {
+        self.end(End::Abandon);
     }
 
     fn spawn(
@@ -173,9 +189,12 @@ impl Simulator {
         Ok(())
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, how: End) {
         self.master.begin_stop();
         drop(self.stop_churn.take());
+        if let Some(mut election) = self.election.take() {
+            election.end(how);
+        }
         let _ = self.words.send(Word::Stop);
         let _woken = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
         for thread in self.threads.drain(..) {
@@ -189,7 +208,7 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.end();
+        self.end(End::Close);
     }
 }
 

@@ -1,16 +1,22 @@
-//! What a leader does that was started anew: first it reads its registry, and then it hears of one
-//! agent after the other. In: words. Out: roles and changes of the Master. It must never go on with
-//! one word once there is another.
+//! What a master does as the election goes: it follows, it leads, and as a later leader it first reads
+//! its registry and then hears of one agent after the other. In: words of the election. Out: roles and
+//! changes of the Master. It must never go on with one word once there is another.
 
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::master::Master;
+use super::master::{Master, Role};
 
-/// What it is told.
+/// What the election says.
 #[derive(Clone, Debug)]
 pub enum Word {
+    /// Nobody leads, or ZooKeeper cannot be asked.
+    NoLeader,
+    /// `HOST:PORT` leads.
+    Follow(String),
+    /// This master leads; the first of a run knows everything.
+    Lead { is_first: bool },
     /// This master leads, and is to start anew; told when it has forgotten everything.
     Restart(Sender<()>),
     /// The thread ends.
@@ -23,8 +29,15 @@ pub fn direct(master: &Master, words: &Receiver<Word>) {
     while let Some(word) = next.take().or_else(|| words.recv().ok()) {
         match word {
             Word::Stop => return,
+            Word::NoLeader => master.follow(Role::NoLeader),
+            Word::Follow(leader) => master.follow(Role::Follows(leader)),
+            Word::Lead { is_first: true } => master.lead_first(),
+            Word::Lead { is_first: false } => {
+                master.lead_later(false);
+                next = recover(master, words);
+            }
             Word::Restart(done) => {
-                master.start_anew();
+                master.lead_later(true);
                 // Whoever asked may have given up.
                 let _ = done.send(());
                 next = recover(master, words);

@@ -375,6 +375,10 @@ fn an_address_in_use_is_an_error_with_the_cure() {
 #[test]
 fn options_that_cannot_be_are_errors_that_name_the_flag() {
     let default = SimulateOptions::default;
+    let zk = |text: &str| SimulateOptions {
+        zk: Some(text.to_owned()),
+        ..default()
+    };
     for (options, culprit) in [
         (
             SimulateOptions {
@@ -404,6 +408,17 @@ fn options_that_cannot_be_are_errors_that_name_the_flag() {
             },
             "--streams-max",
         ),
+        (
+            SimulateOptions {
+                standby: Some("a:1".to_owned()),
+                ..zk("zk://h:1/m")
+            },
+            "--standby",
+        ),
+        (zk("127.0.0.1:2181/mesos"), "zk://"),
+        (zk("zk://127.0.0.1:2181"), "path"),
+        (zk("zk://127.0.0.1:2181/"), "path"),
+        (zk("zk://user@127.0.0.1:2181/mesos"), "password"),
     ] {
         let error = Simulator::start(&options).err().expect(culprit).to_string();
         assert!(error.contains(culprit), "{error}");

@@ -2,11 +2,13 @@
 //! RecordIO, and a cluster put together from what streams say. In: a Simulator. Out: JSON values.
 
 mod changes;
+mod election;
 mod faults;
 mod master;
 mod streams;
 mod terms;
 mod tls;
+mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
