@@ -232,6 +232,14 @@ impl Crank {
         cluster.adopt(old);
         let shrinks = old.tasks.len() > 2 * cluster.tasks.len();
         let (had, has) = (old.tasks.len(), cluster.tasks.len());
+        if cluster.frameworks.is_empty() && !cluster.agents.is_empty() {
+            warn!(
+                "the master lists {} agents and no framework; where there are some, the access control \
+                 lists hide them from our principal",
+                cluster.agents.len()
+            );
+        }
+        let held_before = self.holder.counts();
         if self.holder.take_snapshot(old, &mut cluster, now)
             && let Some(held) = self.holder.counts()
         {
@@ -250,15 +258,15 @@ impl Crank {
                 it.holds += 1;
                 it.tasks_held += held.tasks as u64;
             });
-        } else if shrinks && self.holder.counts().is_none() {
-            warn!("the cluster shrank from {had} tasks to {has}");
-        }
-        if cluster.frameworks.is_empty() && !cluster.agents.is_empty() {
-            warn!(
-                "the master lists {} agents and no framework; where there are some, the access control \
-                 lists hide them from our principal",
-                cluster.agents.len()
-            );
+        } else if self.holder.counts().is_none() {
+            match held_before {
+                Some(held) => info!(
+                    "the master lists enough of {} agents again; {} tasks had been held",
+                    held.agents_known, held.tasks
+                ),
+                None if shrinks => warn!("the cluster shrank from {had} tasks to {has}"),
+                None => {}
+            }
         }
         self.live = Live::new(cluster);
         self.confirm(now);

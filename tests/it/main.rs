@@ -8,6 +8,7 @@ mod config;
 mod following;
 mod http;
 mod iam;
+mod live;
 mod publishing;
 mod refreshing;
 mod respond;

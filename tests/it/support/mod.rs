@@ -9,6 +9,7 @@ pub mod nginx;
 pub mod openssl;
 pub mod process;
 pub mod state;
+pub mod vigil;
 
 use std::time::{Duration, Instant};
 
