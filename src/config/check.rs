@@ -20,6 +20,7 @@ pub fn report(loaded: &Loaded) -> String {
     }
     for (key, origin) in &loaded.origins {
         let value = match *key {
+            "ExitOnZkTimeout" => Value::from(config.exit_on_zk_timeout),
             "Source" => Value::from(config.source.name()),
             "CheckFactor" => Value::from(config.check_factor),
             "PublishIntervalMs" => Value::from(config.publish_interval.as_millis() as u64),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::keys::{KEYS, Kind};
+use super::zk;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,11 @@ impl fmt::Display for ValueError {
             (_, None) => write!(f, "configuration: ")?,
         }
         let key = KEYS.iter().find(|key| key.name == self.key);
-        let secret = key.is_some_and(|key| key.kind == Kind::Secret);
-        let value = if secret { "******" } else { &self.value };
+        let value = match key {
+            Some(key) if key.kind == Kind::Secret => "******".to_owned(),
+            Some(key) if key.name == "Zk" => zk::masked(&self.value),
+            _ => self.value.clone(),
+        };
         write!(f, "{}: {value}: {}; {}", self.key, self.problem, self.cure)
     }
 }
@@ -109,8 +113,6 @@ pub enum Warning {
         variable: String,
         nearest: &'static str,
     },
-    /// `Zk` beside `Masters`.
-    ZkNotUsed,
     /// Credentials for a way of authentication that is not chosen.
     CredentialsNotUsed { key: &'static str },
 }
@@ -126,10 +128,6 @@ impl fmt::Display for Warning {
             Self::UnknownVariable { variable, nearest } => write!(
                 f,
                 "environment: unknown variable {variable} is ignored; the nearest known one is {nearest}"
-            ),
-            Self::ZkNotUsed => f.write_str(
-                "Zk is not used: this version does not speak with ZooKeeper; the masters listed in \
-                 Masters are asked",
             ),
             Self::CredentialsNotUsed { key } => {
                 write!(f, "{key} is not used, because MesosAuthentication is empty")

@@ -83,9 +83,10 @@ const SOA_SECONDS: Kind = Kind::Integer {
 /// Every key, in the order in which they are documented and shown.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("Masters", "ROLLCALL_MASTERS", List, "", MesosDns, "Mesos masters, each `host:port`; required in this version"),
-    key("Zk", "ROLLCALL_ZK", Text, "", MesosDns, "`zk://host:port,.../path`; checked, not used yet: list the masters"),
-    key("ZkDetectionTimeout", "ROLLCALL_ZK_DETECTION_TIMEOUT", SECONDS, "30", MesosDns, "seconds to find the leader in ZooKeeper; 0 waits for ever"),
+    key("Masters", "ROLLCALL_MASTERS", List, "", MesosDns, "Mesos masters, each `host:port`; beside Zk the fallback while ZooKeeper tells of none"),
+    key("Zk", "ROLLCALL_ZK", Text, "", MesosDns, "where masters register: `zk://[user:password@]host[:port],.../path`; the password is shown as `******`"),
+    key("ZkDetectionTimeout", "ROLLCALL_ZK_DETECTION_TIMEOUT", SECONDS, "30", MesosDns, "seconds without a leader in ZooKeeper after which `/readyz` turns 503; 0: never"),
+    key("ExitOnZkTimeout", "ROLLCALL_EXIT_ON_ZK_TIMEOUT", Boolean, "false", Rollcall, "exit when ZkDetectionTimeout passes without a leader, as mesos-dns does"),
     key("RefreshSeconds", "ROLLCALL_REFRESH_SECONDS", SECONDS_ABOVE_ZERO, "60", MesosDns, "seconds from the end of one fetch of the state to the next"),
     key("Source", "ROLLCALL_SOURCE", Text, "auto", Rollcall, "where changes come from: `stream` (the master's events), `poll` (its state every RefreshSeconds), or `auto`: the stream where the master has one"),
     key("CheckFactor", "ROLLCALL_CHECK_FACTOR", Kind::Integer { min: 1, max: 100_000 }, "5", Rollcall, "with `auto`, the stream is checked against the state every so many RefreshSeconds"),

@@ -13,6 +13,7 @@ use super::file::{self, Values};
 use super::keys::{self, KEYS};
 use super::settings::Settings;
 use super::values::{self, Wrong};
+use super::zk::ZkUrl;
 use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Source, Spelled};
 use crate::dns::subnet::Subnet;
 
@@ -143,6 +144,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
     Ok(Config {
         zk: zk(settings)?,
         zk_detection_timeout: seconds("ZkDetectionTimeout")?,
+        exit_on_zk_timeout: settings.boolean("ExitOnZkTimeout")?,
         masters: masters(settings)?,
         refresh_interval: seconds("RefreshSeconds")?,
         source: source(settings)?,
@@ -200,14 +202,13 @@ fn spelled(settings: &Settings) -> Result<Spelled, ConfigError> {
     })
 }
 
-fn zk(settings: &Settings) -> Result<String, ConfigError> {
-    let text = settings.text("Zk")?;
-    if !text.is_empty() {
-        values::zk(text).map_err(|(problem, cure)| {
-            settings.wrong_part("Zk", values::zk_masked(text), problem, cure)
-        })?;
+fn zk(settings: &Settings) -> Result<Option<ZkUrl>, ConfigError> {
+    match settings.text("Zk")? {
+        "" => Ok(None),
+        text => ZkUrl::parse(text)
+            .map(Some)
+            .map_err(|(problem, cure)| settings.wrong_part("Zk", text, problem, cure)),
     }
-    Ok(text.to_owned())
 }
 
 fn masters(settings: &Settings) -> Result<Vec<Master>, ConfigError> {
@@ -381,24 +382,12 @@ fn check_sources(
             "right would be true for one of them",
         ));
     }
-    match (config.masters.is_empty(), config.zk.is_empty()) {
-        (true, true) => {
-            return Err(settings.wrong(
-                "Masters",
-                "there is no master to ask",
-                "right would be at least one host:port, as in [\"10.0.0.1:5050\"]",
-            ));
-        }
-        (true, false) => {
-            return Err(settings.wrong_part(
-                "Zk",
-                values::zk_masked(&config.zk),
-                "this version does not speak with ZooKeeper; a later one brings it",
-                "right would be the masters themselves in Masters, as in [\"10.0.0.1:5050\"]",
-            ));
-        }
-        (false, false) => warnings.push(Warning::ZkNotUsed),
-        (false, true) => {}
+    if config.masters.is_empty() && config.zk.is_none() {
+        return Err(settings.wrong(
+            "Masters",
+            "there is no master to ask",
+            "right would be at least one host:port, as in [\"10.0.0.1:5050\"], or Zk",
+        ));
     }
     if let Some(directory) = &config.state_directory
         && directory.exists()

@@ -20,19 +20,23 @@ mod settings;
 mod shown;
 pub mod tls;
 mod values;
+pub mod zk;
 
 pub use error::{ConfigError, Origin, Warning};
 pub use load::{DEFAULT_FILE, Loaded, environment};
 pub use secret::Secret;
+pub use zk::ZkUrl;
 
 /// The effective configuration. Every field is in range; addresses are addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `Zk`: `zk://host1:port,host2:port/path`, as written; empty where not used.
-    pub zk: String,
-    /// `ZkDetectionTimeout`; zero waits for ever.
+    /// `Zk`: where masters register; `None` where ZooKeeper is not used.
+    pub zk: Option<ZkUrl>,
+    /// `ZkDetectionTimeout`: without a leader for this long readiness turns false; zero: never.
     pub zk_detection_timeout: Duration,
-    /// `Masters`, in the file's order, without duplicates.
+    /// `ExitOnZkTimeout` (Rollcall's own): then the program exits as well, as mesos-dns does.
+    pub exit_on_zk_timeout: bool,
+    /// `Masters`, in the file's order, without duplicates; beside `zk` the fallback.
     pub masters: Vec<Master>,
     /// `RefreshSeconds`: from the end of one fetch to the start of the next, before jitter.
     pub refresh_interval: Duration,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Authentication, Config, values};
+use super::{Authentication, Config};
 
 /// In place of a secret that is set.
 pub const MASK: &str = "******";
@@ -13,7 +13,10 @@ pub const MASK: &str = "******";
 impl Config {
     /// `Zk` without its password.
     pub fn zk_shown(&self) -> String {
-        values::zk_masked(&self.zk)
+        self.zk
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
     }
 
     /// `/v1/config`; `serial` is that of the published table, in `SOASerial`.

@@ -28,19 +28,8 @@ pub fn master(text: &str) -> Result<Master, Wrong> {
         let host = address.to_canonical().to_string();
         return Ok(Master { host, port });
     }
-    let strange =
-        |letter: char| letter.is_whitespace() || letter.is_control() || "/@".contains(letter);
-    if host.is_empty() || host.contains(strange) {
+    if !is_host_name(host) {
         return Err(bad("the host is neither an address nor a name"));
-    }
-    // A name whose last label is a number is a mistyped address (RFC 1123, 2.1).
-    let last = host
-        .trim_end_matches('.')
-        .rsplit('.')
-        .next()
-        .unwrap_or_default();
-    if last.bytes().all(|octet| octet.is_ascii_digit()) {
-        return Err(bad("the host is no IP address"));
     }
     Ok(Master {
         host: host.to_owned(),
@@ -70,8 +59,18 @@ pub fn listener(text: &str) -> Result<IpAddr, Wrong> {
     })
 }
 
+/// Whether the system's resolver may be asked for it.
+pub fn is_host_name(host: &str) -> bool {
+    let strange =
+        |letter: char| letter.is_whitespace() || letter.is_control() || "/@:[]".contains(letter);
+    // A name whose last label is a number is a mistyped address (RFC 1123, 2.1).
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = |label: &str| label.bytes().all(|octet| octet.is_ascii_digit());
+    !host.contains(strange) && !last.is_none_or(is_number)
+}
+
 /// `host:port`, with brackets around an IPv6 address.
-fn split_host_port(text: &str) -> Option<(&str, &str)> {
+pub fn split_host_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
     match host.strip_prefix('[') {
         Some(host) => Some((host.strip_suffix(']')?, port)),
@@ -80,7 +79,7 @@ fn split_host_port(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn port_number(text: &str) -> Option<u16> {
+pub fn port_number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port > 0)
 }
 
@@ -130,49 +129,6 @@ pub fn ip_source(text: &str) -> Result<IpSource, Wrong> {
     all.into_iter()
         .find(|source| source.name() == text)
         .ok_or_else(|| wrong("unknown source", "one of netinfo, mesos, docker, host"))
-}
-
-/// `zk://[user:password@]host[:port],.../path`: the form alone is checked.
-pub fn zk(text: &str) -> Result<(), Wrong> {
-    let bad = |problem: &str| wrong(problem, "zk://host1:2181,host2:2181/mesos");
-    let rest = text
-        .strip_prefix("zk://")
-        .ok_or_else(|| bad("it does not begin with zk://"))?;
-    let (hosts, path) = rest
-        .split_once('/')
-        .ok_or_else(|| bad("the path is missing"))?;
-    if path.is_empty() {
-        return Err(bad("the path is missing"));
-    }
-    let hosts = match hosts.rsplit_once('@') {
-        Some((credentials, hosts)) if credentials.contains(':') => hosts,
-        Some(_) => return Err(bad("user:password is expected before '@'")),
-        None => hosts,
-    };
-    for host in hosts.split(',') {
-        let with_port = host.contains(':') && !host.ends_with(']');
-        let good = match with_port {
-            true => split_host_port(host)
-                .is_some_and(|(host, port)| !host.is_empty() && port_number(port).is_some()),
-            false => !host.is_empty(),
-        };
-        if !good {
-            return Err(bad("a host is empty or its port is not 1 to 65535"));
-        }
-    }
-    Ok(())
-}
-
-/// The URL without its password, for messages and `check`.
-pub fn zk_masked(text: &str) -> String {
-    match text.split_once("://").and_then(|(scheme, rest)| {
-        let (credentials, hosts) = rest.rsplit_once('@')?;
-        let (user, _) = credentials.split_once(':')?;
-        Some(format!("{scheme}://{user}:******@{hosts}"))
-    }) {
-        Some(masked) => masked,
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -260,30 +216,5 @@ mod tests {
         assert!(soa_name("a..b").is_err());
         assert!(soa_name(&"x".repeat(64)).is_err());
         assert!(soa_name(&"xxxxxxxxx.".repeat(26)).is_err());
-    }
-
-    #[test]
-    fn zk_urls_are_checked_and_masked() {
-        for text in [
-            "zk://a:2181/mesos",
-            "zk://a,b:1/x/y",
-            "zk://u:p@a:1,[::1]:2/m",
-        ] {
-            assert_eq!(zk(text), Ok(()), "{text}");
-        }
-        for text in [
-            "not-a-url",
-            "zk://",
-            "zk:///m",
-            "zk://a:1",
-            "zk://a:1/",
-            "zk://a:0/m",
-            "zk://u@a/m",
-            "zk://a,,b/m",
-        ] {
-            assert!(zk(text).is_err(), "{text}");
-        }
-        assert_eq!(zk_masked("zk://u:p@a:1/m"), "zk://u:******@a:1/m");
-        assert_eq!(zk_masked("zk://a:1/m"), "zk://a:1/m");
     }
 }

@@ -293,25 +293,43 @@ fn authentication_that_cannot_work_is_refused() {
 }
 
 #[test]
-fn zookeeper_alone_is_refused_with_the_way_out() {
-    let text = r#"{"zk":"zk://user:pass@10.0.0.1:2181/mesos"}"#;
-    refused(
-        "zk",
-        text,
-        &["Zk", "does not speak with ZooKeeper", "Masters"],
-    );
-    refused("zk", text, &["zk://user:******@10.0.0.1:2181/mesos"]);
-    refused(
-        "zk",
-        &with_masters(r#""Zk":"not-a-url""#),
-        &["Zk", "not-a-url"],
-    );
-    let report = taken(
-        "zk",
-        &with_masters(r#""Zk":"zk://127.0.0.1:2181/mesos""#),
-        &[],
-    );
-    assert!(report.contains("warning: Zk is not used"), "{report}");
+fn zookeeper_is_taken_alone_and_beside_masters() {
+    let zk = r#""Zk":"zk://user:pass@10.0.0.1,zk2.test:2182,[::1]:2183/mesos/prod/""#;
+    let shown = &[
+        "Zk \"zk://user:******@10.0.0.1,zk2.test:2182,[::1]:2183/mesos/prod/\" file",
+        "ExitOnZkTimeout false default",
+        "ZkDetectionTimeout 30 default",
+    ];
+    for text in [format!("{{{zk}}}"), with_masters(zk)] {
+        let report = taken("zk", &text, shown);
+        assert!(!report.contains("warning"), "{report}");
+    }
+    let exits = r#"{"zk":"zk://a/m","exitOnZkTimeout":true,"zkDetectionTimeout":0}"#;
+    let shown = &["ExitOnZkTimeout true file", "ZkDetectionTimeout 0 file"];
+    taken("zk", exits, shown);
+    refused("zk", "{}", &["Masters", "there is no master to ask", "Zk"]);
+}
+
+#[test]
+fn zookeeper_url_that_cannot_work_is_refused_without_its_password() {
+    for (zk, problem) in [
+        (r#""not-a-url""#, "zk://"),
+        (r#""zk://user:s3cret@10.0.0.1""#, "the path is missing"),
+        (
+            r#""zk://user:s3cret@10.0.0.1:2181/""#,
+            "the path is missing",
+        ),
+        (r#""zk://user:s3cret@10.0.0.1:0/mesos""#, "not 1 to 65535"),
+        (r#""zk://user:s3cret@::1/mesos""#, "brackets"),
+        (r#""zk:/user:s3cret@10.0.0.1/mesos""#, "zk://"),
+        (r#"["zk://user:s3cret@10.0.0.1/mesos"]"#, "a list"),
+    ] {
+        let text = with_masters(&format!(r#""Zk":{zk}"#));
+        refused("zk-url", &text, &["Zk", problem]);
+        let (output, _) = check("zk-url", &text, &[]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!message.contains("s3cret"), "{message}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn debug_text_of_a_configuration_has_no_secret() {
         ("ROLLCALL_MASTERS", "127.0.0.1:5050"),
         ("ROLLCALL_MESOS_AUTHENTICATION", "basic"),
         ("ROLLCALL_MESOS_CREDENTIALS_SECRET", "s3cret"),
+        ("ROLLCALL_ZK", "zk://user:s3cret@127.0.0.1/mesos"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let loaded = Config::load(None, variables.into_iter()).expect("good");
