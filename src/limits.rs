@@ -152,6 +152,34 @@ pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(86_400);
 /// A token is renewed when a fifth of its lifetime is left, or this; up to half of that later at
 /// random, so that hosts that started together do not log in together.
 pub const TOKEN_RENEWAL_MAX: Duration = Duration::from_secs(300);
+/// ZooKeeper session that is asked for. A silent member is noticed after 2/5 of what is granted, 8 s,
+/// and an idle session pings every 4 s: 1,250 pings a second of 5,000 hosts, for the whole ensemble.
+pub const ZK_SESSION: Duration = Duration::from_secs(20);
+/// The shortest session that is kept up, whatever is granted; ZooKeeper's own least is two ticks.
+pub const ZK_SESSION_MIN: Duration = Duration::from_millis(200);
+/// From the first octet to the session, which is a write that a majority must take.
+pub const ZK_CONNECT: Duration = Duration::from_secs(4);
+/// A member that answers pings but no question for so long is left.
+pub const ZK_ANSWER: Duration = Duration::from_secs(10);
+/// Out of touch for longer than this is told: the fall of one member is over in less.
+pub const ZK_LOST: Duration = Duration::from_secs(2);
+/// Longest wait after a first connection that failed or was lost; doubled with each further one. The
+/// wait itself is drawn from zero up: thousands of hosts lose ZooKeeper in the same moment.
+pub const ZK_RETRY_FIRST: Duration = Duration::from_millis(100);
+pub const ZK_RETRY_MAX: Duration = Duration::from_secs(10);
+/// A stop waits so long for the end of the session; what is not ended then expires by itself.
+pub const ZK_CLOSE: Duration = Duration::from_millis(300);
+/// A stop waits so long for the thread.
+pub const ZK_STOP: Duration = Duration::from_secs(1);
+/// A frame of ZooKeeper's: four times its own default bound on what it stores (jute.maxbuffer), for a
+/// list may be longer than that. 4 MiB list 150,000 nodes.
+pub const ZK_FRAME_BYTES_MAX: usize = 4 << 20;
+/// Room for what is read of ZooKeeper at once: an ordinary cluster's nodes together.
+pub const ZK_READ_BYTES: usize = 4 << 10;
+/// Masters that are read; real clusters have up to seven, and each costs a watch.
+pub const ZK_MASTERS_MAX: usize = 64;
+/// One master's node: ZooKeeper's own default bound (jute.maxbuffer). Real ones have 400 octets.
+pub const ZK_NODE_BYTES_MAX: usize = 1 << 20;
 /// Host names (of schedulers, agents, masters) that are looked up; most clusters have none.
 pub const HOST_NAMES_MAX: usize = 10_000;
 /// Threads that wait for the system's resolver: a few, so that one dead name does not hold up all.
@@ -281,6 +309,10 @@ const _: () = assert!(TCP_INPUT_BYTES_MIN <= 2 + TCP_MESSAGE_BYTES_MAX);
 const _: () = assert!(TCP_QUERIES_PER_CONNECTION_TURN_MAX <= TCP_QUERIES_PER_TURN_MAX);
 const _: () = assert!(LOGIN_RETRY_MAX.as_millis() <= RETRY_MAX.as_millis());
 const _: () = assert!(TOKEN_LIFETIME_DEFAULT.as_millis() <= TOKEN_LIFETIME_MAX.as_millis());
+const _: () = assert!(ZK_CLOSE.as_millis() < ZK_STOP.as_millis());
+const _: () = assert!(ZK_NODE_BYTES_MAX < ZK_FRAME_BYTES_MAX);
+const _: () = assert!(ZK_SESSION_MIN.as_millis() <= ZK_SESSION.as_millis());
+const _: () = assert!(ZK_RETRY_FIRST.as_millis() <= ZK_RETRY_MAX.as_millis());
 // A negative answer with the longest names and an OPT record fits the smallest limit: header,
 // question, SOA with two names of 255 octets would not, so compile checks SOA names instead.
 const _: () = assert!(NAME_BYTES_MAX + 16 < UDP_PLAIN_BYTES_MAX);

@@ -1,5 +1,6 @@
 //! What Mesos said. In: bytes from a master. Out: a `Cluster` that holds the fields which records
-//! need. Runs on the refresh thread only; it must never lose one good task for the sake of a bad one.
+//! need. Runs on the refresh thread, `zookeeper` on its own; it must never lose one good task for the
+//! sake of a bad one.
 
 mod agent;
 pub mod check;
@@ -22,7 +23,6 @@ pub mod recordio;
 pub mod saved;
 mod skips;
 pub mod state;
-
 pub mod subscribe;
 pub mod summary;
 mod task;
@@ -31,3 +31,4 @@ mod tls;
 mod v1;
 mod values;
 mod watched;
+pub mod zookeeper;

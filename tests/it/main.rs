@@ -21,3 +21,5 @@ mod tls;
 mod transport;
 mod warm_start;
 mod worlds;
+mod zookeeper;
+mod zookeeper_falls;

@@ -2,7 +2,10 @@
 //! somebody else's decoder, and a master that can be told to fail. Nothing here uses our own wire code.
 
 pub mod client;
+pub mod ears;
 pub mod files;
+pub mod liar;
+pub mod log;
 pub mod login;
 pub mod master;
 pub mod nginx;
@@ -10,6 +13,8 @@ pub mod openssl;
 pub mod process;
 pub mod state;
 pub mod vigil;
+pub mod wire;
+pub mod zookeeper;
 
 use std::time::{Duration, Instant};
 
