@@ -9,7 +9,7 @@
 mod translate;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -20,7 +20,7 @@ use crate::http::SharedConfig;
 use crate::limits::REFRESH_STOP_MAX;
 use crate::mesos::error::MasterError;
 use crate::mesos::http::{ClientSettings, Http};
-use crate::refresh::{Parts, Refresher, Wake};
+use crate::refresh::{GiveUp, Parts, Refresher, Wake};
 use crate::responses::publish::Published;
 use crate::serve::respond::{Responder, SharedSettings};
 use crate::serve::{ServeError, ServeOptions, Server};
@@ -50,6 +50,8 @@ pub enum DaemonError {
     Name(&'static str),
     Thread(std::io::Error),
     Signals(std::io::Error),
+    /// The refresh thread ended the program.
+    GaveUp(String),
 }
 
 impl std::fmt::Display for DaemonError {
@@ -61,6 +63,7 @@ impl std::fmt::Display for DaemonError {
             Self::Name(key) => write!(f, "{key} is not a domain name that can be encoded"),
             Self::Thread(error) => write!(f, "cannot start the refresh thread: {error}"),
             Self::Signals(error) => write!(f, "cannot watch for signals: {error}"),
+            Self::GaveUp(why) => f.write_str(why),
         }
     }
 }
@@ -75,7 +78,14 @@ pub fn run(
 ) -> Result<(), DaemonError> {
     let watched = [SIGTERM, SIGINT, SIGHUP, SIGUSR1];
     let mut signals = signal_hook::iterator::Signals::new(watched).map_err(DaemonError::Signals)?;
-    let mut daemon = Daemon::start(config)?;
+    let gave_up = Arc::new(OnceLock::new());
+    let (reason, end) = (Arc::clone(&gave_up), signals.handle());
+    let give_up = move |why| {
+        // The first reason is the one.
+        let _ = reason.set(why);
+        end.close();
+    };
+    let mut daemon = Daemon::start_with(config, Box::new(give_up))?;
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => daemon.refresher.refresh_now(),
@@ -87,7 +97,10 @@ pub fn run(
         }
     }
     daemon.stop();
-    Ok(())
+    match gave_up.get() {
+        Some(why) => Err(DaemonError::GaveUp(why.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Chooses the one TLS provider of the whole program. Before anything reads a certificate.
@@ -97,8 +110,12 @@ pub fn install_tls_provider() {
 }
 
 impl Daemon {
-    /// Starts everything and returns.
+    /// Starts everything and returns. Nothing but `stop` ends it.
     pub fn start(config: Config) -> Result<Self, DaemonError> {
+        Self::start_with(config, Box::new(|why| error!("{why}; it goes on")))
+    }
+
+    fn start_with(config: Config, give_up: GiveUp) -> Result<Self, DaemonError> {
         sys::memory::use_one_heap();
         install_tls_provider();
         let published = Published::default();
@@ -120,6 +137,7 @@ impl Daemon {
             published: Arc::clone(&published),
             freshness: freshness.clone(),
             wake: wake_of(&server),
+            give_up,
         })
         .map_err(DaemonError::Thread)?;
         let daemon = Self {

@@ -70,6 +70,9 @@ pub fn refresh_settings(config: &Config, http: Http, answering: Answering) -> re
     refresh::Settings {
         source: config.source,
         http,
+        zk: config.zk.clone(),
+        zk_exit_after: Some(config.zk_detection_timeout)
+            .filter(|timeout| config.exit_on_zk_timeout && !timeout.is_zero()),
         masters: masters(config),
         state_bytes_max: config.state_bytes_max,
         interval: config.refresh_interval,

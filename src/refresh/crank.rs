@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, never, select};
 use tracing::{debug, error, info, warn};
 
+use super::election::Election;
 use super::hold::Holder;
 use super::press::Press;
 use super::told::Told;
 use super::warm::Keeper;
-use super::{Command, Parts, Settings, Source, Wake};
+use super::{Command, GiveUp, Parts, Settings, Source, Wake};
 use crate::limits::{
     STREAM_FIRST_PATIENCE, STREAM_HEARTBEATS_MISSED_MAX, STREAM_NEW_LEADER_SPREAD,
 };
@@ -22,6 +23,7 @@ use crate::mesos::hosts::HostAnswer;
 use crate::mesos::live::{Effect, Live};
 use crate::mesos::poll::{PollOrder, PollTold, Poller};
 use crate::mesos::subscribe::{StreamTold, Subscriber};
+use crate::mesos::zookeeper::Told as Elected;
 use crate::stats::freshness::SharedFreshness;
 use crate::sys;
 
@@ -30,6 +32,9 @@ pub(super) struct Crank {
     pub(super) settings: Settings,
     pub(super) freshness: SharedFreshness,
     pub(super) wake: Wake,
+    pub(super) give_up: GiveUp,
+    /// What ZooKeeper tells, where it is asked.
+    pub(super) election: Option<Election>,
     pub(super) press: Press,
     pub(super) told: Told,
     /// The cluster as the sources have it, with what is held.
@@ -37,8 +42,12 @@ pub(super) struct Crank {
     pub(super) holder: Holder,
     pub(super) stream: Subscriber,
     pub(super) phase: Phase,
+    /// When to connect after a cut, where that is not to wait as after a failure.
+    pub(super) reconnect_at: Option<Instant>,
     /// Streams that failed in a row.
     pub(super) stream_failures: u32,
+    /// The masters were found to have no stream that could be used.
+    pub(super) lacks_stream: bool,
     /// Counts subscriptions, so that an answer can be told to belong to another one.
     pub(super) subscription: u64,
     pub(super) poller: Poller,
@@ -105,6 +114,7 @@ enum Input {
     Command(Command),
     Stream(StreamTold),
     Poll(PollTold),
+    Elected(Elected),
     Host(HostAnswer),
     Nothing,
 }
@@ -116,6 +126,7 @@ impl Crank {
             published,
             freshness,
             wake,
+            give_up,
         } = parts;
         let now = Instant::now();
         let press = Press::new(
@@ -132,10 +143,14 @@ impl Crank {
             settings,
             freshness,
             wake,
+            give_up,
+            election: None,
             told: Told::default(),
             live: Live::default(),
             phase: Phase::Off,
+            reconnect_at: None,
             stream_failures: 0,
+            lacks_stream: false,
             subscription: 0,
             asked: None,
             poll_failures: 0,
@@ -155,7 +170,8 @@ impl Crank {
             save_at: None,
             saved_at: None,
         };
-        crank.begin(now);
+        crank.start_election(now);
+        crank.begin(now + crank.election_patience());
         Ok(crank)
     }
 
@@ -188,6 +204,7 @@ impl Crank {
                 }
                 Input::Stream(told) => self.take_stream(told, Instant::now()),
                 Input::Poll(told) => self.take_poll(told, Instant::now()),
+                Input::Elected(told) => self.take_election(told, Instant::now()),
                 Input::Host(answer) => {
                     self.press.take_late_host(answer);
                     self.publish_soon(Instant::now());
@@ -201,6 +218,8 @@ impl Crank {
     fn wait(&self, inbox: &Receiver<Command>) -> Input {
         let nobody = never();
         let hosts = self.press.late_hosts().unwrap_or(&nobody);
+        let nobody = never();
+        let elected = self.election.as_ref().map_or(&nobody, Election::told);
         let wait = self
             .deadline()
             .map_or(IDLE_MAX, |at| at.saturating_duration_since(Instant::now()));
@@ -209,6 +228,7 @@ impl Crank {
             recv(inbox) -> command => Input::Command(command.unwrap_or(Command::Stop)),
             recv(self.stream.told()) -> told => told.map_or(Input::Nothing, Input::Stream),
             recv(self.poller.told()) -> told => told.map_or(Input::Nothing, Input::Poll),
+            recv(elected) -> told => told.map_or(Input::Nothing, Input::Elected),
             recv(hosts) -> answer => answer.map_or(Input::Nothing, Input::Host),
             default(wait) => Input::Nothing,
         }
@@ -235,6 +255,7 @@ impl Crank {
             self.holder.deadline(),
             self.press.hosts_due(),
             self.save_at,
+            self.give_up_at(),
             retired,
         ]
         .into_iter()
@@ -265,6 +286,9 @@ impl Crank {
         if self.save_at.is_some_and(|at| at <= now) {
             self.save(now);
         }
+        if self.give_up_at().is_some_and(|at| at <= now) {
+            self.give_up_without_leader();
+        }
         self.press.free_retired();
     }
 
@@ -272,6 +296,12 @@ impl Crank {
         match &self.phase {
             Phase::Waiting { until } if *until <= now => {
                 let masters = self.masters_to_ask();
+                if masters.is_empty() {
+                    // ZooKeeper has told of none yet.
+                    let until = now + IDLE_MAX;
+                    self.phase = Phase::Waiting { until };
+                    return;
+                }
                 self.phase = Phase::Connecting { since: now };
                 self.stream.connect(masters);
                 // A large snapshot takes its time; but without any table somebody has to speak.
@@ -307,6 +337,10 @@ impl Crank {
     }
 
     fn ask_state(&mut self) {
+        let masters = self.masters_to_ask();
+        if masters.is_empty() {
+            return;
+        }
         let check_of = match self.phase {
             Phase::Streaming(_) => {
                 self.touched = Some(Touched::default());
@@ -315,7 +349,7 @@ impl Crank {
             _ => None,
         };
         self.asked = Some(Asked::State { check_of });
-        self.poller.ask(PollOrder::State(self.masters_to_ask()));
+        self.poller.ask(PollOrder::State(masters));
     }
 
     fn ask_pids(&mut self, now: Instant) {
@@ -331,17 +365,6 @@ impl Crank {
     /// Has the state asked for at this time, if not before.
     pub(super) fn poll_by(&mut self, at: Instant) {
         self.poll_at = Some(self.poll_at.map_or(at, |planned| planned.min(at)));
-    }
-
-    /// Masters in the order in which they are asked: who led last comes first.
-    fn masters_to_ask(&self) -> Vec<Endpoint> {
-        let mut masters: Vec<Endpoint> = self.leader_at.iter().cloned().collect();
-        for master in &self.settings.masters {
-            if !masters.contains(master) {
-                masters.push(master.clone());
-            }
-        }
-        masters
     }
 
     fn refresh_now(&mut self, now: Instant) {
@@ -361,10 +384,15 @@ impl Crank {
         self.holder.set(settings.hold);
         self.wake = wake;
         let same_sources = self.settings.has_same_sources(&settings);
+        let same_zk = self.settings.zk == settings.zk;
         let same_warm = self.settings.warm == settings.warm;
         self.settings = settings;
         if !same_warm {
             self.start_keeper();
+        }
+        match same_zk {
+            true => self.name_masters(),
+            false => self.start_election(now),
         }
         if !same_sources {
             let started =
@@ -375,7 +403,8 @@ impl Crank {
                 Err(failure) => error!("cannot start the threads of the new masters: {failure}"),
             }
             self.leader_at = None;
-            self.begin(now + STREAM_NEW_LEADER_SPREAD.mul_f64(fastrand::f64()));
+            let spread = STREAM_NEW_LEADER_SPREAD.mul_f64(fastrand::f64());
+            self.begin(now + spread.max(self.election_patience()));
         }
         if self.press.world().is_some() {
             self.publish_at = Some(now);
@@ -406,6 +435,7 @@ impl Settings {
     /// Whether the threads of the sources can stay as they are.
     fn has_same_sources(&self, other: &Self) -> bool {
         self.source == other.source
+            && self.zk == other.zk
             && self.masters == other.masters
             && self.state_bytes_max == other.state_bytes_max
             && self.http.is_same(&other.http)

@@ -15,6 +15,7 @@
 
 mod backoff;
 mod crank;
+mod election;
 mod hold;
 mod press;
 mod publication;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 use tracing::error;
 
-pub use crate::config::Source;
+pub use crate::config::{Source, ZkUrl};
 use crate::mesos::cluster::Endpoint;
 use crate::mesos::http::Http;
 use crate::records::Naming;
@@ -46,7 +47,11 @@ use warm::Identity;
 pub struct Settings {
     pub source: Source,
     pub http: Http,
-    /// `Masters`, in their order.
+    /// Where the masters are registered, if ZooKeeper is to be asked.
+    pub zk: Option<ZkUrl>,
+    /// The program ends after so long without a leader in ZooKeeper (`ExitOnZkTimeout`).
+    pub zk_exit_after: Option<Duration>,
+    /// `Masters`, in their order; beside ZooKeeper they are asked last.
     pub masters: Vec<Endpoint>,
     pub state_bytes_max: u64,
     /// `RefreshSeconds`.
@@ -75,12 +80,16 @@ pub struct WarmSettings {
 /// Has the readers of the Snapshot take up the present one.
 pub type Wake = Box<dyn Fn() + Send>;
 
+/// Ends the program, for the reason given. It must not wait for that end.
+pub type GiveUp = Box<dyn Fn(String) + Send>;
+
 /// What a Refresher works with.
 pub struct Parts {
     pub settings: Settings,
     pub published: Published,
     pub freshness: SharedFreshness,
     pub wake: Wake,
+    pub give_up: GiveUp,
 }
 
 /// The running refresh thread.

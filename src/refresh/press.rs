@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::warm::WarmTable;
 use crate::limits::{HOST_ANSWER_MS, HOST_WAIT_MS};
-use crate::mesos::cluster::Cluster;
+use crate::mesos::cluster::{Cluster, Endpoint};
 use crate::mesos::hosts::{HostAnswer, HostResolver, Hosts, names_needed};
 use crate::records::{Naming, RecordSet, World};
 use crate::responses::Snapshot;
@@ -80,6 +80,11 @@ impl Press {
         self.listener = listener;
         self.answering = answering;
         self.addresses_due = Instant::now();
+    }
+
+    /// Gives the names `masterN` to these; `press` then applies it.
+    pub fn name_masters(&mut self, masters: Box<[Endpoint]>) {
+        self.naming.masters = masters;
     }
 
     /// What is served.

@@ -59,6 +59,7 @@ impl Crank {
         self.freshness.update(|it| it.subscriptions += 1);
         self.subscription += 1;
         self.stream_error.clear();
+        self.lacks_stream = false;
         self.phase = Phase::Streaming(Streaming {
             from,
             since: now,
@@ -133,10 +134,16 @@ impl Crank {
         if lasted.is_some_and(|lasted| lasted >= STREAM_GOOD) {
             self.stream_failures = 0;
         }
+        self.lacks_stream = matches!(end, StreamEnd::Unsupported { .. });
         let wait = match end {
             StreamEnd::Unsupported { .. } => STREAM_MISSING_RETRY,
             _ => STREAM_BACKOFF.wait(self.stream_failures, fastrand::f64()),
         };
+        if let Some(at) = self.reconnect_at.take() {
+            // We ended it, for another leader.
+            self.phase = Phase::Waiting { until: at.max(now) };
+            return;
+        }
         self.stream_failures = self.stream_failures.saturating_add(1);
         self.phase = Phase::Waiting { until: now + wait };
         match (end, lasted) {

@@ -71,11 +71,11 @@ impl ZkUrl {
 }
 
 impl Election {
-    /// `node` is what the master's node holds.
+    /// `born` gives what the master's node holds, for each session anew.
     pub fn start(
         url: ZkUrl,
         session: Duration,
-        node: String,
+        born: impl FnMut() -> String + Send + 'static,
         words: Sender<Word>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -85,13 +85,13 @@ impl Election {
         let candidate = Candidate {
             url,
             session,
-            node,
+            node: String::new(),
             words,
         };
         let thread = std::thread::Builder::new()
             .name("simulate-zk".to_owned())
             .spawn(move || {
-                runtime.block_on(candidate.stand(ended));
+                runtime.block_on(candidate.stand(born, ended));
                 // An abandoned session is never told goodbye: its connection just ends.
                 runtime.shutdown_background();
             })?;
@@ -125,10 +125,12 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// One session after the other, until the end.
-    async fn stand(self, mut ended: oneshot::Receiver<End>) {
+    /// One session after the other, until the end. A real master exits with its session and is started
+    /// anew, with another id.
+    async fn stand(mut self, mut born: impl FnMut() -> String, mut ended: oneshot::Receiver<End>) {
         let pause = Duration::from_millis(SIMULATE_ZK_RETRY_MS);
         loop {
+            self.node = born();
             let connected = tokio::select! {
                 _ = &mut ended => return,
                 connected = self.connect() => connected,
@@ -191,7 +193,7 @@ impl Candidate {
                     changed
                 }
                 Err(Error::ConnectionLoss) => {
-                    self.reconnect(client, &mut states, &mut told).await?;
+                    self.reconnect(client, &mut states).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -202,7 +204,7 @@ impl Candidate {
                 state = states.changed() => match state {
                     SessionState::SyncConnected => {}
                     SessionState::Disconnected => {
-                        self.reconnect(client, &mut states, &mut told).await?;
+                        self.reconnect(client, &mut states).await?;
                     }
                     _ => return Err(Error::SessionExpired),
                 },
@@ -235,8 +237,11 @@ impl Candidate {
         }
         let leader = match client.get_data(&format!("{path}/{child}")).await {
             // Of a session of its own that ZooKeeper has not forgotten yet.
-            Ok((data, _)) if data == self.node.as_bytes() => Some(Leader::Other(None)),
-            Ok((data, _)) => Some(Leader::Other(address(&data))),
+            Ok((data, _)) => {
+                let leader = address(&data);
+                let own = address(self.node.as_bytes());
+                Some(Leader::Other(leader.filter(|it| Some(it) != own.as_ref())))
+            }
             // It went between the two questions, which the watch tells as well.
             Err(Error::NoNode) => None,
             Err(error) => return Err(error),
@@ -244,13 +249,9 @@ impl Candidate {
         Ok((leader, changed))
     }
 
-    /// The connection is lost. Who led leads on until ZooKeeper must have forgotten this session.
-    async fn reconnect(
-        &self,
-        client: &Client,
-        states: &mut StateWatcher,
-        told: &mut Option<Leader>,
-    ) -> Result<(), Error> {
+    /// The connection is lost. Who led leads on until ZooKeeper must have forgotten this session, and
+    /// then never again in it.
+    async fn reconnect(&self, client: &Client, states: &mut StateWatcher) -> Result<(), Error> {
         let connected = async |states: &mut StateWatcher| {
             let mut state = states.peek_state();
             loop {
@@ -262,12 +263,9 @@ impl Candidate {
             }
         };
         let session = client.session_timeout();
-        if let Ok(outcome) = tokio::time::timeout(session, connected(states)).await {
-            return outcome;
-        }
-        *told = None;
-        self.say(Word::NoLeader);
-        connected(states).await
+        tokio::time::timeout(session, connected(states))
+            .await
+            .unwrap_or(Err(Error::SessionExpired))
     }
 
     fn tell(&self, leader: Leader, told: &mut Option<Leader>) {

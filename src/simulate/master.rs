@@ -179,18 +179,21 @@ impl Master {
         inner.role = Role::LEADS;
     }
 
+    /// Has another id and start, as after a restart.
+    pub fn renew(&self) {
+        let mut inner = self.lock();
+        inner.info.start_time = unix_time();
+        if self.options.id.is_none() {
+            inner.info.id = random_id();
+        }
+    }
+
     /// Leads, after another or after its own restart: it knows nothing yet.
-    pub fn lead_later(&self, is_restarted: bool) {
+    pub fn lead_later(&self) {
         let mut inner = self.lock();
         inner.generation += 1;
         inner.end_streams();
         inner.cluster.forget_all();
-        if is_restarted {
-            inner.info.start_time = unix_time();
-            if self.options.id.is_none() {
-                inner.info.id = random_id();
-            }
-        }
         inner.info.elected_time = unix_time();
         inner.role = Role::RECOVERS;
     }

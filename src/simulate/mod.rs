@@ -27,9 +27,6 @@ mod tls;
 mod v1;
 mod view;
 
-#[cfg(test)]
-mod tests;
-
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

@@ -85,9 +85,16 @@ impl Simulator {
             })?;
         }
         if let Some(url) = zk {
-            let node = simulator.master.info().znode();
             let words = simulator.words.clone();
-            let election = Election::start(url, options.zk_session, node, words);
+            let born = Arc::clone(&simulator.master);
+            let mut is_first = true;
+            let born = move || {
+                if !std::mem::replace(&mut is_first, false) {
+                    born.renew();
+                }
+                born.info().znode()
+            };
+            let election = Election::start(url, options.zk_session, born, words);
             simulator.election = Some(election.map_err(SimulateError::Thread)?);
         }
         Ok(simulator)

@@ -33,11 +33,12 @@ pub fn direct(master: &Master, words: &Receiver<Word>) {
             Word::Follow(leader) => master.follow(Role::Follows(leader)),
             Word::Lead { is_first: true } => master.lead_first(),
             Word::Lead { is_first: false } => {
-                master.lead_later(false);
+                master.lead_later();
                 next = recover(master, words);
             }
             Word::Restart(done) => {
-                master.lead_later(true);
+                master.renew();
+                master.lead_later();
                 // Whoever asked may have given up.
                 let _ = done.send(());
                 next = recover(master, words);

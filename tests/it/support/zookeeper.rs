@@ -70,6 +70,11 @@ impl ZooKeeper {
         self.address
     }
 
+    /// What `Zk` says of this server and a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("zk://{}{path}", self.address)
+    }
+
     /// SIGKILL; the kernel closes its connections.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -115,6 +120,19 @@ impl ZooKeeper {
 
     pub fn delete(&self, path: &str) {
         self.with(None, async |client| client.delete(path, None).await);
+    }
+
+    /// What is directly below a path, by name: names and data; nothing where there is no such path.
+    pub fn children(&self, path: &str) -> Vec<(String, String)> {
+        self.with(None, async |client| {
+            let mut found = Vec::new();
+            for child in client.list_children(path).await.unwrap_or_default() {
+                let (data, _) = client.get_data(&format!("{path}/{child}")).await?;
+                found.push((child, String::from_utf8_lossy(&data).into_owned()));
+            }
+            found.sort();
+            Ok(found)
+        })
     }
 
     /// What a client does, with `user:password` where given, in a session of its own.

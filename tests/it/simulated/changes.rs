@@ -1,7 +1,7 @@
 //! Agents and frameworks that go and come: which events tell of it, in a real master's order.
 
 use super::*;
-use crate::simulate::SimulateOptions;
+use rollcall::simulate::SimulateOptions;
 
 /// A small cluster, a subscriber of it, and what that one knows.
 fn followed() -> (Simulator, Subscription, Known) {

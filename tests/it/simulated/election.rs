@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use super::zookeeper::ZooKeeper;
 use super::*;
-use crate::simulate::{Role, SimulateOptions};
+use crate::support::zookeeper::ZooKeeper;
+use rollcall::simulate::{Role, SimulateOptions};
 
 const SESSION: Duration = Duration::from_millis(800);
 
@@ -38,20 +38,18 @@ fn nodes(zookeeper: &ZooKeeper) -> Vec<Value> {
 
 #[test]
 fn the_first_leads_and_the_next_follows_when_it_dies() {
-    let Some(zookeeper) = ZooKeeper::start() else {
-        return;
-    };
-    let one = start(candidate(zookeeper.url()));
+    let zookeeper = ZooKeeper::start();
+    let one = start(candidate(zookeeper.url("/mesos")));
     wait_until("a leader", || leads(&one));
     let before = state(&one);
     assert_eq!(before.agents.len(), 5, "the first of a run knows all");
     let two = start(SimulateOptions {
         recovery: Duration::from_millis(400),
         return_over: Duration::from_millis(600),
-        ..candidate(zookeeper.url())
+        ..candidate(zookeeper.url("/mesos"))
     });
     wait_until("a follower", || follows(&two, &one));
-    let three = start(candidate(zookeeper.url()));
+    let three = start(candidate(zookeeper.url("/mesos")));
     wait_until("another", || follows(&three, &one));
     let answer = get(two.address(), "/state", "");
     let location = format!("Location: //{}/master/state\r\n", one.address());
@@ -92,12 +90,10 @@ fn the_first_leads_and_the_next_follows_when_it_dies() {
 
 #[test]
 fn without_zookeeper_nobody_leads_until_it_is_back() {
-    let Some(mut zookeeper) = ZooKeeper::start() else {
-        return;
-    };
-    let one = start(candidate(zookeeper.url()));
+    let mut zookeeper = ZooKeeper::start();
+    let one = start(candidate(zookeeper.url("/mesos")));
     wait_until("a leader", || leads(&one));
-    let two = start(candidate(zookeeper.url()));
+    let two = start(candidate(zookeeper.url("/mesos")));
     wait_until("a follower", || follows(&two, &one));
     let before = state(&one);
     let mut stream = Subscription::open(one.address());
@@ -129,17 +125,16 @@ fn without_zookeeper_nobody_leads_until_it_is_back() {
 
 #[test]
 fn masters_with_credentials_write_what_everyone_may_read() {
-    let Some(zookeeper) = ZooKeeper::start() else {
-        return;
-    };
-    let master = start(candidate(zookeeper.url_with("mesos:secret", "/dc1/mesos")));
+    let zookeeper = ZooKeeper::start();
+    let url_of = |user: &str| format!("zk://{user}@{}/dc1/mesos", zookeeper.address());
+    let master = start(candidate(url_of("mesos:secret")));
     wait_until("a leader", || leads(&master));
     let children = zookeeper.children("/dc1/mesos");
     let names: Vec<_> = children.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["json.info_0000000000", "log_replicas"]);
     // Another that may not write there is not elected, though nobody else is there.
     master.stop();
-    let stranger = start(candidate(zookeeper.url_with("other:secret", "/dc1/mesos")));
+    let stranger = start(candidate(url_of("other:secret")));
     let end = Instant::now() + Duration::from_millis(700);
     while Instant::now() < end {
         assert_eq!(stranger.role(), Role::NoLeader);
@@ -150,12 +145,10 @@ fn masters_with_credentials_write_what_everyone_may_read() {
 
 #[test]
 fn a_short_absence_of_zookeeper_changes_nothing() {
-    let Some(mut zookeeper) = ZooKeeper::start() else {
-        return;
-    };
+    let mut zookeeper = ZooKeeper::start();
     let patient = || SimulateOptions {
         zk_session: Duration::from_secs(20),
-        ..candidate(zookeeper.url())
+        ..candidate(zookeeper.url("/mesos"))
     };
     let one = start(patient());
     wait_until("a leader", || leads(&one));
@@ -176,11 +169,9 @@ fn a_short_absence_of_zookeeper_changes_nothing() {
 
 #[test]
 fn a_master_starts_before_zookeeper_and_stops_without_it() {
-    let Some(mut zookeeper) = ZooKeeper::start() else {
-        return;
-    };
+    let mut zookeeper = ZooKeeper::start();
     zookeeper.kill();
-    let master = start(candidate(zookeeper.url()));
+    let master = start(candidate(zookeeper.url("/mesos")));
     assert_eq!(master.role(), Role::NoLeader);
     assert_eq!(get(master.address(), "/state", "").status, 503);
     zookeeper.restart();

@@ -8,27 +8,17 @@ mod master;
 mod streams;
 mod terms;
 mod tls;
-mod zookeeper;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{SimulateOptions, Simulator};
+use rollcall::simulate::{SimulateOptions, Simulator};
 
-/// How long anything may take on a slow machine before the test gives up.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
-    let end = Instant::now() + DEADLINE;
-    while !check() {
-        assert!(Instant::now() < end, "no {what} after {DEADLINE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::support::{DEADLINE, wait_until};
 
 fn start(options: SimulateOptions) -> Simulator {
     Simulator::start(&options).expect("a simulated master")

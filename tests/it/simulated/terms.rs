@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::simulate::{Role, SimulateOptions};
+use rollcall::simulate::{Role, SimulateOptions};
 
 #[test]
 fn a_leader_that_has_not_recovered_is_empty_and_has_no_v1_api() {

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::*;
-use crate::simulate::SimulateOptions;
-use crate::simulate::faults::{Scope, StateFault, StreamFault};
+use rollcall::simulate::SimulateOptions;
+use rollcall::simulate::faults::{Scope, StateFault, StreamFault};
 
 fn subscribed(simulator: &Simulator) -> Subscription {
     let mut stream = Subscription::open(simulator.address());

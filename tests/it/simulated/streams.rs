@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::*;
-use crate::simulate::SimulateOptions;
-use crate::simulate::cluster::Standing;
+use rollcall::simulate::SimulateOptions;
+use rollcall::simulate::cluster::Standing;
 
 #[test]
 fn a_stream_begins_with_the_cluster_and_a_heartbeat_at_once() {

@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::*;
-use crate::simulate::{SimulateOptions, TlsFiles};
+use rollcall::simulate::{SimulateOptions, TlsFiles};
 
 /// An authority and certificates of it, in a directory that ends with the value.
 struct Authority(PathBuf);

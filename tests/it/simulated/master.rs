@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::Instant;
 
 use super::*;
-use crate::simulate::{Credentials, SimulateOptions, Stream};
+use rollcall::simulate::{Credentials, SimulateOptions, Stream};
 
 fn unpacked(octets: &[u8]) -> Vec<u8> {
     let mut unpacked = Vec::new();
