@@ -7,7 +7,9 @@ use std::time::Instant;
 use rollcall::limits::ZK_LOST;
 
 use crate::support::ears::{Ears, info, node};
-use crate::support::liar::{CONNECT, GET_CHILDREN, GET_DATA, Liar, Lie, buffer, reply};
+use crate::support::liar::{
+    CONNECT, GET_CHILDREN, GET_DATA, Liar, Lie, buffer, node_changed, node_holds, reply,
+};
 use crate::support::process::free_address;
 use crate::support::wire::Wire;
 use crate::support::zookeeper::{SessionKey, ZooKeeper, expire};
@@ -291,5 +293,21 @@ fn server_that_hangs_up_each_time_is_not_asked_in_a_tight_loop() {
     assert!(text.contains("hangs up"), "{text}");
     let count = liar.connection_count();
     assert!((2..20).contains(&count), "{count} connections in 2 s");
+    assert_eq!(ears.close(), []);
+}
+
+/// What a master says anew while another is read is read before anything is told.
+#[test]
+fn changes_between_the_answers_are_not_lost() {
+    let liar = Liar::that_says(&[
+        |number| [node_holds(number, &info(5001)), node_changed(1)].concat(),
+        |number| node_holds(number, &info(5002)),
+        |number| [node_holds(number, &info(6001)), node_changed(1)].concat(),
+        |number| [node_changed(2), node_holds(number, &info(7001))].concat(),
+        |number| node_holds(number, &info(7002)),
+    ]);
+    let ears = Ears::at(liar.address(), "/mesos");
+    ears.hears(&["127.0.0.1:6001", "127.0.0.1:5002"]);
+    ears.hears(&["127.0.0.1:7001", "127.0.0.1:7002"]);
     assert_eq!(ears.close(), []);
 }

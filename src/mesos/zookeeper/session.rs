@@ -5,6 +5,7 @@
 //! seen, and says first what changed meanwhile.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use tokio::time::Instant;
 
@@ -116,11 +117,11 @@ impl Session {
             if !self.listed {
                 self.list().await?;
             }
-            if self.read_nodes().await? {
+            self.read_nodes().await?;
+            // An event between the answers leaves something to read, and nobody would say it again.
+            if self.listed && self.unread().next().is_none() {
                 return Ok(self.found());
             }
-            // A node went between the listing and the reading.
-            self.listed = false;
         }
     }
 
@@ -186,26 +187,29 @@ impl Session {
         Ok(())
     }
 
-    /// Reads the nodes that are not known; false where one of them is gone.
-    async fn read_nodes(&mut self) -> Result<bool, Fault> {
-        let names = self.names.json.iter().map(|(_, name)| name);
-        let unread: Vec<Box<str>> = names
-            .filter(|name| !self.nodes.contains_key(*name))
-            .cloned()
-            .collect();
+    /// Names listed of which it is not known what they hold.
+    fn unread(&self) -> impl Iterator<Item = &str> {
+        let names = self.names.json.iter().map(|(_, name)| &**name);
+        names.filter(|name| !self.nodes.contains_key(*name))
+    }
+
+    /// Reads the nodes that are not known. Each is known from its answer on: an event behind it makes
+    /// that one old, while others are still waited for.
+    async fn read_nodes(&mut self) -> Result<(), Fault> {
+        let unread: Vec<Box<str>> = self.unread().map(Box::from).collect();
         let paths: Vec<String> = unread.iter().map(|name| self.path_of(name)).collect();
         let requests: Vec<_> = paths.iter().map(|path| Request::Data(path)).collect();
-        let answers = self.ask(&requests).await?;
-        let mut is_whole = true;
-        for (name, answer) in unread.into_iter().zip(answers) {
-            let node = match answer {
+        let (numbers, deadline) = self.ask(&requests).await?;
+        for (name, number) in unread.into_iter().zip(numbers) {
+            let node = match self.answer(number, deadline).await? {
                 Ok(body) => {
                     let (data, changed) = protocol::read_data(&body)?;
                     let master = registered::read_master(data);
                     Node { changed, master }
                 }
                 Err(protocol::NO_NODE) => {
-                    is_whole = false;
+                    // It went between the listing and the reading.
+                    self.listed = false;
                     continue;
                 }
                 Err(protocol::NO_AUTH) => Node {
@@ -216,7 +220,7 @@ impl Session {
             };
             self.nodes.insert(name, node);
         }
-        Ok(is_whole)
+        Ok(())
     }
 
     /// What the watches missed is told before the answer.
@@ -243,28 +247,29 @@ impl Session {
     }
 
     async fn ask_one(&mut self, request: Request<'_>) -> Result<Answer, Fault> {
-        let mut answers = self.ask(&[request]).await?;
-        answers.pop().ok_or(Fault::HungUp)
+        let (numbers, deadline) = self.ask(&[request]).await?;
+        self.answer(numbers.start, deadline).await
     }
 
-    /// Asks for all before it waits for the first answer. The server answers in order; events come in
-    /// between.
-    async fn ask(&mut self, requests: &[Request<'_>]) -> Result<Vec<Answer>, Fault> {
+    /// Asks for all before the first answer is waited for, since the server answers in order; gives
+    /// their numbers, and until when they are to be answered.
+    async fn ask(
+        &mut self,
+        requests: &[Request<'_>],
+    ) -> Result<(Range<i32>, Option<Instant>), Fault> {
         let connection = self.connection.as_mut().ok_or(Fault::HungUp)?;
+        let count = i32::try_from(requests.len()).unwrap_or(i32::MAX);
         let first = self.number.checked_add(1).unwrap_or(1);
-        let numbers = first..=i32::MAX;
+        // At the end of the numbers they begin anew.
+        let first = first.checked_add(count).map_or(1, |_| first);
+        let numbers = first..first.saturating_add(count);
         let mut frames = Vec::new();
         for (request, number) in requests.iter().zip(numbers.clone()) {
             frames.extend(protocol::request(number, *request));
             self.number = number;
         }
         connection.send(&frames).await?;
-        let deadline = Some(Instant::now() + ZK_ANSWER);
-        let mut answers = Vec::with_capacity(requests.len());
-        for expected in numbers.take(requests.len()) {
-            answers.push(self.answer(expected, deadline).await?);
-        }
-        Ok(answers)
+        Ok((numbers, Some(Instant::now() + ZK_ANSWER)))
     }
 
     async fn answer(&mut self, expected: i32, deadline: Option<Instant>) -> Result<Answer, Fault> {
@@ -285,6 +290,7 @@ impl Session {
                         code => Ok(Err(code)),
                     };
                 }
+                // The answer that is waited for comes after it, and is newer.
                 Said::Event { kind, path } => _ = self.note(kind, path),
                 said => self.note_aside(&said)?,
             }

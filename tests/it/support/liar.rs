@@ -50,6 +50,25 @@ impl Liar {
         })
     }
 
+    /// Two masters, 1 and 2, of which this is said in answer to one question after the other, octets
+    /// that the number of the question is given to; nothing but silence is left at their end.
+    pub fn that_says(script: &'static [fn(number: i32) -> Vec<u8>]) -> Self {
+        Self::listen(|mut stream, _| {
+            stream.set_nodelay(true).ok()?;
+            read_frame(&mut stream)?;
+            stream.write_all(&session()).ok()?;
+            let mut said = script.iter();
+            loop {
+                let says = match read_request(&mut stream)? {
+                    (number, GET_CHILDREN) => reply(number, &children(&[&name(1), &name(2)])),
+                    (number, GET_DATA) => said.next().map_or(Vec::new(), |says| says(number)),
+                    (number, _) => reply(number, &[]),
+                };
+                stream.write_all(&says).ok()?;
+            }
+        })
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -107,11 +126,8 @@ fn serve(mut stream: TcpStream, lie: Lie, has_lied: &AtomicBool, data: &str) -> 
         }
         let answer = match kind {
             CONNECT => session(),
-            GET_CHILDREN => reply(number, &children("json.info_0000000001")),
-            GET_DATA => reply(
-                number,
-                &[&buffer(data.as_bytes())[..], &[0; STAT_BYTES]].concat(),
-            ),
+            GET_CHILDREN => reply(number, &children(&[&name(1)])),
+            GET_DATA => node_holds(number, data),
             _ => reply(number, &[]),
         };
         stream.write_all(&answer).ok()?;
@@ -158,11 +174,31 @@ pub fn reply(number: i32, body: &[u8]) -> Vec<u8> {
     buffer(&frame)
 }
 
-/// A list of one name.
-fn children(name: &str) -> Vec<u8> {
-    let mut body = 1_i32.to_be_bytes().to_vec();
-    body.extend(buffer(name.as_bytes()));
-    body
+/// The answer that says what a node holds.
+pub fn node_holds(number: i32, data: &str) -> Vec<u8> {
+    let body = [&buffer(data.as_bytes())[..], &[0; STAT_BYTES]];
+    reply(number, &body.concat())
+}
+
+/// The event that a node of `/mesos` holds something else (type 3) in a session that goes on (state 3).
+pub fn node_changed(sequence: i64) -> Vec<u8> {
+    let path = format!("/mesos/{}", name(sequence));
+    let (kind, state) = (3_i32.to_be_bytes(), 3_i32.to_be_bytes());
+    reply(-1, &[&kind, &state, &buffer(path.as_bytes())[..]].concat())
+}
+
+fn name(sequence: i64) -> String {
+    format!("json.info_{sequence:010}")
+}
+
+fn children(names: &[&str]) -> Vec<u8> {
+    let count = i32::try_from(names.len()).expect("few");
+    let names = names.iter().map(|name| buffer(name.as_bytes()));
+    [
+        &count.to_be_bytes()[..],
+        &names.collect::<Vec<_>>().concat(),
+    ]
+    .concat()
 }
 
 /// Octets behind their count.
