@@ -8,6 +8,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::records::{RecordSet, World};
 use rollcall::responses::table::ResponseTable;
+use rollcall::responses::turns::Turns;
 
 /// The World with another address for one of its tasks; all else is shared with it.
 fn moved(world: &World, task: &Task, address: u32) -> World {
@@ -35,7 +36,7 @@ fn compile(criterion: &mut Criterion) {
         let mut world = world;
         let mut table = ResponseTable::build(&records, &answering, 1, 1);
         let tasks_of_world: Vec<Arc<Task>> = world.cluster.tasks.iter().cloned().collect();
-        let mut turn = 0;
+        let (mut turn, mut turns) = (0, Turns::default());
         group.bench_function(BenchmarkId::new("one task moved", tasks), |bencher| {
             bencher.iter(|| {
                 turn += 1;
@@ -43,7 +44,10 @@ fn compile(criterion: &mut Criterion) {
                 let task = &tasks_of_world[turn * 7_919 % tasks];
                 let next = moved(&world, task, 0x0a00_0000 + turn as u32 % 0x00ff_ffff);
                 let touched = records.update(&world, &next);
-                table = table.updated(&records, &touched, &answering, 2);
+                let generation = turn as u64;
+                let turns_now = (&mut turns, generation);
+                let next_table = table.updated(&records, &touched, &answering, 2, turns_now);
+                turns.take_back(generation - 1, std::mem::replace(&mut table, next_table));
                 world = next;
             });
         });

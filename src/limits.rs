@@ -202,9 +202,14 @@ pub const TASK_GROUP_SHARDS: usize = 32;
 pub const TASK_PORTS_MAX: usize = 65_535;
 /// PTR records that one address is answered with, sorted (more help nobody and fill packets).
 pub const PTR_RECORDS_MAX: usize = 8;
-/// Names that a shard should hold: so few that a change copies about 12 KiB for each name that it
-/// touches, so many that the rows of pointers, which it copies too, stay short.
-pub const SHARD_NAMES_WANTED: usize = 128;
+/// Changes that a table may lack to be changed further in the place of a copy of the present one.
+pub const SPARE_BEHIND_MAX: usize = 16;
+/// Buffers of replaced shards that are kept for others.
+pub const SPARE_BUFFERS_MAX: usize = 256;
+/// Names that a shard should hold: so few that a change copies about 40 KiB for each name that it
+/// touches, so many that a look-up finds the row of pointers in the first-level caches. 128 cost a
+/// fifth of a look-up of a name that is in no cache, and 512 twice what 128 cost a change.
+pub const SHARD_NAMES_WANTED: usize = 256;
 /// Octets of a block of the warm-start file, before packing: each is unpacked by one thread, and there
 /// are enough of them for all.
 pub const SAVED_BLOCK_BYTES: usize = 1 << 20;

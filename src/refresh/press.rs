@@ -17,6 +17,7 @@ use crate::records::{Naming, RecordSet, World};
 use crate::responses::Snapshot;
 use crate::responses::publish::{Published, Publisher};
 use crate::responses::table::ResponseTable;
+use crate::responses::turns::Turns;
 use crate::responses::zone::Answering;
 use crate::sys;
 
@@ -40,6 +41,7 @@ pub struct Press {
     /// The configuration differs from that which the table was made with.
     is_configured_anew: bool,
     publisher: Publisher,
+    turns: Turns,
     records: Option<RecordSet>,
     /// What `records` was built from or last updated to.
     world: Option<Arc<World>>,
@@ -64,6 +66,7 @@ impl Press {
             answering,
             is_configured_anew: false,
             publisher: Publisher::new(published),
+            turns: Turns::default(),
             records: None,
             world: None,
             hosts_due: None,
@@ -162,6 +165,8 @@ impl Press {
 
     /// Publishes what the Cluster gives. The caller wakes the readers and then calls `free_retired`.
     pub fn press(&mut self, cluster: Cluster, now: Instant) -> Pressed {
+        // What the readers let go of since is what the next table is made from.
+        self.free_retired();
         let naming = self.naming_now(now);
         let hosts = self.hosts_now(&cluster, &naming, now);
         let world = Arc::new(World {
@@ -177,7 +182,11 @@ impl Press {
 
     /// Frees the replaced Snapshots that nobody holds any more.
     pub fn free_retired(&mut self) {
-        self.has_retired = self.publisher.free_retired() > 0;
+        let turns = &mut self.turns;
+        let still_held = self
+            .publisher
+            .free_retired(|snapshot| turns.take_back(snapshot.generation, snapshot.table));
+        self.has_retired = still_held > 0;
     }
 
     /// Whether there are some that a reader still holds, or that nobody looked at yet.
@@ -209,12 +218,17 @@ impl Press {
                 });
                 return Pressed::Unchanged;
             }
-            let table = current
-                .table
-                .updated(records, &touched, &self.answering, serial);
+            let table = current.table.updated(
+                records,
+                &touched,
+                &self.answering,
+                serial,
+                (&mut self.turns, generation + 1),
+            );
             self.send(generation + 1, serial, table, world);
             return Pressed::Updated(touched.len());
         }
+        self.turns.forget();
         let records = RecordSet::build(world);
         // A new seed with every build: who learned one table's collisions has learned nothing.
         let table = ResponseTable::build(&records, &self.answering, serial, fastrand::u64(..));

@@ -2,17 +2,17 @@
 //! the names that were touched. Out: a new ResponseTable; the old one is left as it was.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::draft::Draft;
+use super::draft::{Draft, ROOM_FOR_CHANGES_BYTES};
 use super::layout::{
     self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
 };
-use super::table::{
-    GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard, find,
-};
+use super::table::{GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard};
+use super::turns::{Buffers, Turns};
 use super::zone::{Answering, Zone};
 use crate::dns::rtype;
 use crate::limits::{
@@ -40,7 +40,7 @@ impl ResponseTable {
             records.append_wire(name, &mut wire);
             let hash = index.hash(&wire);
             if let Some(draft) = drafts.get_mut(index.shard(hash)) {
-                encoder.entry(records, name, &wire, draft);
+                encoder.entry(records, name, &wire, draft.octets());
                 draft.name_count += 1;
                 name_count += 1;
             }
@@ -54,43 +54,43 @@ impl ResponseTable {
     }
 
     /// A table in which the touched names are as the RecordSet has them now, and all others as they
-    /// were. Copies only the shards of touched names.
+    /// were. Writes only the shards of touched names; `turns` are those of this table and what came
+    /// before it, and `generation` is that of the new one.
     pub fn updated(
         &self,
         records: &RecordSet,
         touched: &[NameId],
         answering: &Answering,
         serial: u32,
+        (turns, generation): (&mut Turns, u64),
     ) -> Self {
-        let index = self.index.clone();
-        let mut wire = Vec::new();
-        let mut names: Vec<(NameId, u64)> = Vec::with_capacity(touched.len());
+        let mut table = turns.base(self);
+        let index = &self.index;
+        let mut encoder = turns.encoder();
+        let mut names = take(&mut encoder.hashed);
+        names.clear();
         for &name in touched {
-            wire.clear();
-            records.append_wire(name, &mut wire);
-            names.push((name, index.hash(&wire)));
+            encoder.wire.clear();
+            records.append_wire(name, &mut encoder.wire);
+            names.push((name, index.hash(&encoder.wire)));
         }
         names.sort_unstable_by_key(|&(name, hash)| (index.shard(hash), name));
         names.dedup();
-        let mut groups = self.groups.to_vec();
-        let mut name_count = self.name_count;
-        let mut encoder = Encoder::default();
-        for of_group in names.chunk_by(|a, b| index.group(a.1) == index.group(b.1)) {
-            let Some(group) = groups.get_mut(index.group(of_group[0].1)) else {
+        let mut changes = Vec::new();
+        for of_shard in names.chunk_by(|a, b| index.shard(a.1) == index.shard(b.1)) {
+            let number = index.shard(of_shard[0].1);
+            let Some(shard) = table.shard(number) else {
                 continue;
             };
-            let mut shards = group.to_vec();
-            for of_shard in of_group.chunk_by(|a, b| index.shard(a.1) == index.shard(b.1)) {
-                let Some(shard) = shards.get_mut(index.shard_in_group(of_shard[0].1)) else {
-                    continue;
-                };
-                let draft = encoder.replaced(records, shard, of_shard, &index);
-                name_count = name_count + draft.name_count - layout::name_count(shard);
-                *shard = draft.finish(&index);
-            }
-            *group = shards.into();
+            let draft = encoder.replaced(records, shard, of_shard, index, turns.buffers());
+            table.name_count = table.name_count + draft.name_count - layout::name_count(shard);
+            let shard = draft.finish(index);
+            table.replace(number, shard.clone());
+            changes.push((number, shard));
         }
-        Self::finish(index, groups.into(), name_count, answering, serial)
+        encoder.hashed = names;
+        turns.note(generation, changes, encoder);
+        table.with_zone(answering, serial)
     }
 
     /// Whether the shards have become so large or so empty that a build would serve better.
@@ -107,9 +107,22 @@ impl ResponseTable {
         answering: &Answering,
         serial: u32,
     ) -> Self {
+        let zone = Arc::new(Zone::new(answering, serial, &[]));
+        let table = Self {
+            index,
+            groups,
+            zone,
+            name_count,
+        };
+        table.with_zone(answering, serial)
+    }
+
+    /// The same with the apex's records for this serial.
+    fn with_zone(mut self, answering: &Answering, serial: u32) -> Self {
         let mut mname = answering.soa_mname.to_vec();
         mname.make_ascii_lowercase();
-        let ns_addresses: Vec<IpAddr> = find(&index, &groups, &mname)
+        let ns_addresses: Vec<IpAddr> = self
+            .find(&mname)
             .iter()
             .flat_map(|entry| [rtype::A, rtype::AAAA].map(|rtype| entry.records(rtype)))
             .flatten()
@@ -119,13 +132,8 @@ impl ResponseTable {
             })
             .take(TARGET_ADDRESSES_MAX)
             .collect();
-        let zone = Arc::new(Zone::new(answering, serial, &ns_addresses));
-        Self {
-            index,
-            groups,
-            zone,
-            name_count,
-        }
+        self.zone = Arc::new(Zone::new(answering, serial, &ns_addresses));
+        self
     }
 }
 
@@ -140,7 +148,11 @@ fn group_bits_for(name_count: usize) -> u32 {
 
 /// Writes entries; its buffers are kept from one to the next.
 #[derive(Default)]
-struct Encoder {
+pub(super) struct Encoder {
+    /// Touched names with their hashes.
+    hashed: Vec<(NameId, u64)>,
+    wire: Vec<u8>,
+    entry: Vec<u8>,
     a: Vec<[u8; 4]>,
     aaaa: Vec<[u8; 16]>,
     srv: Vec<(NameId, u16)>,
@@ -151,6 +163,12 @@ struct Encoder {
 }
 
 impl Encoder {
+    /// Forgets what it knows of a RecordSet, which has changed.
+    pub(super) fn forget(&mut self) {
+        self.known.targets.clear();
+        self.known.places.clear();
+    }
+
     /// The shard with the named entries as the RecordSet has them now.
     fn replaced(
         &mut self,
@@ -158,27 +176,28 @@ impl Encoder {
         old: &Shard,
         names: &[(NameId, u64)],
         index: &Index,
+        buffers: &mut Buffers,
     ) -> Draft {
-        let mut draft = Draft::of(old);
-        let mut wire = Vec::new();
+        let mut draft = Draft::of(old, buffers.take(old.len() + ROOM_FOR_CHANGES_BYTES));
+        let (mut wire, mut entry) = (take(&mut self.wire), take(&mut self.entry));
         for &(name, hash) in names {
             wire.clear();
             records.append_wire(name, &mut wire);
             if records.exists(name) {
-                let start = draft.end();
-                self.entry(records, name, &wire, &mut draft);
-                draft.put_last(start, &wire, hash, index);
+                entry.clear();
+                self.entry(records, name, &wire, &mut entry);
+                draft.put(&entry, &wire, hash, index);
             } else {
                 draft.take_out(&wire, hash, index);
             }
         }
+        (self.wire, self.entry) = (wire, entry);
         draft
     }
 
     /// Appends the entry of one name.
-    fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], draft: &mut Draft) {
+    fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], entries: &mut Vec<u8>) {
         self.sort_records(records, name);
-        let entries = draft.octets();
         let entry_start = entries.len();
         let rrset_count = usize::from(!self.a.is_empty())
             + usize::from(!self.aaaa.is_empty())
@@ -328,7 +347,7 @@ impl KnownTargets {
             return place;
         }
         let mut target = KnownTarget {
-            name: Vec::new(),
+            name: Vec::with_capacity(TARGET_BYTES_EXPECTED),
             a: Vec::new(),
             aaaa: Vec::new(),
         };
@@ -357,6 +376,9 @@ impl KnownTargets {
         }
     }
 }
+
+/// What most names have; only a hint.
+const TARGET_BYTES_EXPECTED: usize = 96;
 
 /// Fills in the header of an RRset whose data begins at the end of `entries`.
 fn write_head(

@@ -36,9 +36,8 @@ impl Draft {
         }
     }
 
-    /// As a shard is, to be changed.
-    pub(super) fn of(old: &Shard) -> Self {
-        let mut shard = Vec::with_capacity(old.len() + ROOM_FOR_CHANGES_BYTES);
+    /// As a shard is, to be changed in a buffer of its size.
+    pub(super) fn of(old: &Shard, mut shard: Vec<u8>) -> Self {
         shard.extend_from_slice(old);
         Self {
             slot_count: layout::slot_count(old),
@@ -54,29 +53,33 @@ impl Draft {
         &mut self.shard
     }
 
-    /// Where the next entry will begin.
-    pub(super) fn end(&self) -> usize {
-        self.shard.len()
-    }
-
-    /// Enters the entry that was appended at `start` into the index, in place of the one that the
-    /// name had.
-    pub(super) fn put_last(&mut self, start: usize, name: &[u8], hash: u64, index: &Index) {
-        let Some((slot, place)) = self.find(name, hash, index) else {
-            self.name_count += 1;
-            self.is_crowded |= !self.fits();
-            if !self.is_crowded {
-                self.set_slot(self.free_slot(hash, index), hash, start);
-            }
+    /// Puts an entry in the place of the one that the name had.
+    pub(super) fn put(&mut self, entry: &[u8], name: &[u8], hash: u64, index: &Index) {
+        let found = self.find(name, hash, index);
+        if let Some((_, place)) = found
+            && let Some(old) = self.shard.get_mut(place..place + entry.len())
+            && Entry::at(old, 0).is_some_and(|it| it.bytes().len() == entry.len())
+        {
+            old.copy_from_slice(entry);
             return;
-        };
-        let old_bytes = Entry::at(&self.shard, place).map_or(0, |entry| entry.bytes().len());
-        if old_bytes == self.shard.len() - start {
-            self.shard.copy_within(start.., place);
-            self.shard.truncate(start);
-        } else {
+        }
+        let start = self.shard.len();
+        if self.shard.capacity() < start + entry.len() {
+            // Not twice the size: what is not used stays with the shard.
+            self.shard
+                .reserve_exact(entry.len() + ROOM_FOR_CHANGES_BYTES);
+        }
+        self.shard.extend_from_slice(entry);
+        if let Some((slot, place)) = found {
+            let old_bytes = Entry::at(&self.shard, place).map_or(0, |entry| entry.bytes().len());
             self.make_hole(place, old_bytes);
             self.set_slot(slot, hash, start);
+            return;
+        }
+        self.name_count += 1;
+        self.is_crowded |= !self.fits();
+        if !self.is_crowded {
+            self.set_slot(self.free_slot(hash, index), hash, start);
         }
     }
 
@@ -98,7 +101,6 @@ impl Draft {
             && self.name_count < self.slot_count / SLOTS_PER_NAME_MAX;
         if !self.is_crowded && self.hole_bytes * 4 <= entries_bytes && !much_room {
             self.write_head();
-            self.shard.shrink_to_fit();
             return Shard::from(self.shard);
         }
         let mut anew = Self::with_room_for(self.name_count);
@@ -222,7 +224,7 @@ impl Draft {
 }
 
 /// What most changes append at the most.
-const ROOM_FOR_CHANGES_BYTES: usize = 512;
+pub(super) const ROOM_FOR_CHANGES_BYTES: usize = 256;
 /// Slots for each name, past which an index is made smaller.
 const SLOTS_PER_NAME_MAX: usize = 16;
 /// An index of so few slots is not worth it.

@@ -7,6 +7,7 @@ pub mod layout;
 pub mod publish;
 pub mod saved;
 pub mod table;
+pub mod turns;
 pub mod zone;
 
 use std::sync::Arc;

@@ -38,12 +38,15 @@ impl Publisher {
         }
     }
 
-    /// Frees the replaced Snapshots that nobody holds any more; returns how many are still held.
-    pub fn free_retired(&mut self) -> usize {
+    /// Gives the replaced Snapshots that nobody holds any more, the oldest first; returns how many are
+    /// still held.
+    pub fn free_retired(&mut self, mut take: impl FnMut(Snapshot)) -> usize {
         // A count of one is ours. It cannot rise again: nobody else knows the Snapshot, for it is
         // no longer in `published` (arc-swap counts every borrowed reader before `swap` returns).
-        self.retired
-            .retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        let free = self
+            .retired
+            .extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1);
+        free.filter_map(Arc::into_inner).for_each(&mut take);
         self.retired.len()
     }
 }

@@ -3,9 +3,8 @@
 //! the same.
 //!
 //! A name's 64-bit keyed hash gives, from the low end: its group, its shard in the group, its slot;
-//! the upper half is the tag that is compared before the name is. Two levels, because a change
-//! copies the row of groups and the row of shards of one group: 32 and 64 pointers where 100,000
-//! tasks run.
+//! the upper half is the tag that is compared before the name is. Two levels, so that a change need
+//! not copy a pointer to every shard; `turns` says what it copies.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -69,6 +68,20 @@ impl ResponseTable {
     #[inline]
     pub fn find(&self, wire_name: &[u8]) -> Option<Entry<'_>> {
         find(&self.index, &self.groups, wire_name)
+    }
+
+    pub(super) fn shard(&self, number: usize) -> Option<&Shard> {
+        self.groups
+            .get(number / GROUP_SHARDS)?
+            .get(number % GROUP_SHARDS)
+    }
+
+    /// Puts a shard in the place of another, which it gives. Rows that no other table has are changed
+    /// where they stand.
+    pub(super) fn replace(&mut self, number: usize, shard: Shard) -> Option<Shard> {
+        let group = Arc::make_mut(&mut self.groups).get_mut(number / GROUP_SHARDS)?;
+        let place = Arc::make_mut(group).get_mut(number % GROUP_SHARDS)?;
+        Some(std::mem::replace(place, shard))
     }
 
     /// Every entry, shard by shard.

@@ -15,6 +15,7 @@ use rollcall::mesos::hosts::Hosts;
 use rollcall::mesos::live::{Effect, Live};
 use rollcall::records::{RecordSet, World};
 use rollcall::responses::table::ResponseTable;
+use rollcall::responses::turns::Turns;
 
 use crate::table::contents;
 use crate::worlds::{answering, endpoint, naming};
@@ -278,6 +279,7 @@ fn ten_thousand_random_events_equal_a_rebuild_from_scratch() {
         let mut served = world(live.cluster());
         let mut records = RecordSet::build(&served);
         let mut table = ResponseTable::build(&records, &answering(), 1, seed);
+        let (mut turns, mut generation) = (Turns::default(), 0);
         let (mut count, mut changes) = (0, 0);
         while count < 10_000 {
             for event in master.happen(&mut random) {
@@ -295,13 +297,19 @@ fn ten_thousand_random_events_equal_a_rebuild_from_scratch() {
             if random.u8(..10) == 0 {
                 let next = world(live.cluster());
                 let touched = records.update(&served, &next);
-                table = table.updated(&records, &touched, &answering(), 2);
+                generation += 1;
+                let turn = (&mut turns, generation);
+                let updated = table.updated(&records, &touched, &answering(), 2, turn);
+                turns.take_back(generation - 1, std::mem::replace(&mut table, updated));
                 served = next;
             }
             if random.u16(..150) == 0 {
                 let next = world(live.cluster());
                 let touched = records.update(&served, &next);
-                table = table.updated(&records, &touched, &answering(), 2);
+                generation += 1;
+                let turn = (&mut turns, generation);
+                let updated = table.updated(&records, &touched, &answering(), 2, turn);
+                turns.take_back(generation - 1, std::mem::replace(&mut table, updated));
                 served = next;
                 assert_equal(&master, &live, &table, seed, count);
             }

@@ -82,7 +82,7 @@ fn no_answer_mixes_two_tables() {
     for generation in 2..1_000 {
         publisher.publish(snapshot(&worlds[generation as usize % 2], generation));
         wake();
-        publisher.free_retired();
+        publisher.free_retired(drop);
     }
     over.store(true, Ordering::Relaxed);
     for client in clients {
@@ -91,7 +91,7 @@ fn no_answer_mixes_two_tables() {
     }
     // Idle workers are woken, so that they let go of what was replaced.
     let deadline = Instant::now() + Duration::from_secs(5);
-    while publisher.free_retired() > 0 {
+    while publisher.free_retired(drop) > 0 {
         assert!(
             Instant::now() < deadline,
             "a worker still holds an old table"
@@ -108,9 +108,9 @@ fn a_reader_never_frees_a_snapshot() {
     let reader = published.load_full().expect("published");
     let watch = Arc::downgrade(&reader);
     publisher.publish(snapshot(&world_in(2), 2));
-    assert_eq!(publisher.free_retired(), 1, "the reader still holds it");
+    assert_eq!(publisher.free_retired(drop), 1, "the reader still holds it");
     drop(reader);
     assert!(watch.upgrade().is_some(), "only the publisher frees it");
-    assert_eq!(publisher.free_retired(), 0);
+    assert_eq!(publisher.free_retired(drop), 0);
     assert!(watch.upgrade().is_none());
 }

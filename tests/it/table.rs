@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rollcall::records::{RecordSet, World};
 use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
+use rollcall::responses::turns::Turns;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
@@ -66,13 +67,23 @@ proptest! {
 
     #[test]
     fn updated_table_equals_the_one_built_anew(
-        worlds in prop::collection::vec(any_world(), 2..6), seed: u64,
+        worlds in prop::collection::vec(any_world(), 2..9), seed: u64,
+        held in prop::collection::vec(any::<bool>(), 9),
     ) {
         let mut records = RecordSet::build(&worlds[0]);
         let mut table = ResponseTable::build(&records, &answering(), 1, seed);
-        for pair in worlds.windows(2) {
+        let mut turns = Turns::default();
+        // A reader may hold a table for long, and then another is changed in its place.
+        let mut readers = Vec::new();
+        for (generation, pair) in (1..).zip(worlds.windows(2)) {
             let touched = records.update(&pair[0], &pair[1]);
-            table = table.updated(&records, &touched, &answering(), 2);
+            let next =
+                table.updated(&records, &touched, &answering(), 2, (&mut turns, generation));
+            let before = std::mem::replace(&mut table, next);
+            match held[generation as usize] {
+                true => readers.push((contents(&before), before)),
+                false => turns.take_back(generation - 1, before),
+            }
             let fresh = RecordSet::build(&pair[1]);
             let anew = ResponseTable::build(&fresh, &answering(), 2, seed);
             prop_assert_eq!(table.name_count(), anew.name_count());
@@ -84,6 +95,9 @@ proptest! {
                     prop_assert_eq!(&ours, &ask(&built, entry.name(), rtype, seed));
                 }
             }
+        }
+        for (was, table) in readers {
+            prop_assert_eq!(was, contents(&table));
         }
     }
 
