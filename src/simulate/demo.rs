@@ -118,22 +118,21 @@ fn show(
 fn show_move(simulator: &Simulator, dns: SocketAddr, app: &str, stopped: &Receiver<()>) {
     // The new instance may land on the old one's machine; that would show nothing.
     let moved = (0..MOVE_TRIES)
-        .filter_map(|_| simulator.step_app(app))
-        .find(|step| step.old != step.new);
-    let Some(moved) = moved else { return };
+        .filter_map(|_| Some((Instant::now(), simulator.step_app(app)?)))
+        .find(|(_, step)| step.old != step.new);
+    let Some((begin, moved)) = moved else { return };
     let name = format!("{app}.{DOMAIN}");
     print(&format!("{name}: {} -> {}", moved.old, moved.new));
-    let begin = Instant::now();
     while begin.elapsed() < MOVE_SEEN_MAX {
         let seen = |addresses: Vec<IpAddr>| addresses.contains(&moved.new);
         if addresses_of(dns, &name).is_some_and(seen) {
-            let seconds = begin.elapsed().as_secs_f64();
+            let milliseconds = begin.elapsed().as_millis();
             return print(&format!(
-                "; DNS answers {} after {seconds:.1} s\n",
+                "; DNS answers {} after {milliseconds} ms\n",
                 moved.new
             ));
         }
-        if is_over(stopped, POLL_PAUSE) {
+        if is_over(stopped, MOVE_POLL_PAUSE) {
             return print("\n");
         }
     }
@@ -161,7 +160,7 @@ Rollcall answers its names: DNS on {dns}, HTTP on {http}. Try:
   curl http://{http}/v1/services/_cassandra-seed._tcp.{DOMAIN}.
   {program} explain --http {http} web.{DOMAIN}
 
-Tasks move; Rollcall reads the master every second. Ctrl-C ends it.
+Tasks move, and Rollcall follows the master's events. Ctrl-C ends it.
 "
     )
 }
@@ -281,6 +280,8 @@ const SHOWN_APPS: [&str; 4] = ["web", "cassandra-seed", "nginx", "worker"];
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
 const MOVE_SEEN_MAX: Duration = Duration::from_secs(10);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
+/// Short against what is measured.
+const MOVE_POLL_PAUSE: Duration = Duration::from_millis(1);
 const MOVE_TRIES: usize = 8;
 
 #[cfg(test)]
