@@ -4,8 +4,9 @@
 //!
 //!     cargo bench --bench fresh [-- --tasks 1000,100000 --changes 100 --queries 50000 --seconds 20]
 //!
-//! ROLLCALL=path measures a binary that exists. `--changes` and `--queries` (0: no load) are a second. CPU is that of the threads that read the stream and make
-//! the tables, for each changed task (which is two events: an end and a beginning).
+//! ROLLCALL=path measures a binary that exists. `--changes` and `--queries` (0: no load) are a second.
+//! A change is a task that ends and another that starts, which is four events. Its CPU is that of the
+//! threads that read the stream and make the tables.
 
 use std::fs;
 use std::io;

@@ -7,7 +7,7 @@ mod scan;
 use std::fs;
 use std::path::Path;
 
-use rollcall::config::keys::{CREDENTIALS, KEYS, Kind};
+use rollcall::config::keys::{CREDENTIALS, KEYS, Kind, Since};
 
 use scan::{
     Source, all_sources, all_texts, crate_paths, files_below, indexes, numbered, read, sources,
@@ -302,6 +302,21 @@ fn readme_has_every_configuration_key_as_the_code_has_it() {
         .count();
     if rows != KEYS.len() {
         breaches.push(format!("README.md:1: {rows} rows for {} keys", KEYS.len()));
+    }
+    let words = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (since, rest) in [
+        (Since::Rollcall, "are Rollcall's own."),
+        (Since::Fork, "come from the fork of mesos-dns."),
+    ] {
+        let keys = KEYS.iter().filter(|key| key.since == since);
+        let names: Vec<&str> = keys
+            .filter_map(|key| key.name.split('.').next_back())
+            .collect();
+        let (last, first) = names.split_last().expect("a key");
+        let sentence = format!("{} and {last} {rest}", first.join(", "));
+        if !words.contains(&sentence) {
+            breaches.push(format!("README.md:1: nowhere does it say\n{sentence}"));
+        }
     }
     none(breaches);
 }
