@@ -79,17 +79,18 @@ fn held_value(held: &Held, snapshot: Option<&Snapshot>) -> Value {
         } = task.clone();
         [agent_id, framework_id, id]
     };
+    let counts = &held.counts;
     let keys: Vec<[String; 3]> = held.some.iter().map(key).collect();
     let names = snapshot.map(|it| names_of_tasks(&it.world, &keys));
     json!({
-        "because": held.cause,
-        "for_seconds": seconds(held.since.elapsed()),
-        "ends_in_seconds": seconds(held.until.saturating_duration_since(Instant::now())),
-        "tasks": held.tasks,
-        "agents": held.agents,
-        "frameworks": held.frameworks,
-        "agents_known": held.agents_known,
-        "agents_back": held.agents_back,
+        "because": counts.cause,
+        "for_seconds": seconds(counts.since.elapsed()),
+        "ends_in_seconds": seconds(counts.until.saturating_duration_since(Instant::now())),
+        "tasks": counts.tasks,
+        "agents": counts.agents,
+        "frameworks": counts.frameworks,
+        "agents_known": counts.agents_known,
+        "agents_back": counts.agents_back,
         "some_names": names.unwrap_or_default(),
     })
 }

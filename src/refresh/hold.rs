@@ -10,7 +10,6 @@
 //! `HOLD_SETTLE` is over: the stream tells an agent before its tasks.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,7 @@ use crate::limits::HOLD_SETTLE;
 use crate::mesos::cluster::{Agent, Cluster, Framework, Task, TaskState};
 use crate::mesos::events::{Event, TaskUpdate};
 use crate::mesos::live::{Effect, Live};
+use crate::stats::freshness::HeldCounts;
 
 /// `HoldPercent` and `HoldSeconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,13 @@ pub enum Cause {
     NoFrameworks,
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Cause {
+    fn text(self) -> &'static str {
+        match self {
             Self::NewMaster => "another master leads",
             Self::NoAgents => "the master lists no agent",
             Self::NoFrameworks => "the master lists no framework",
-        })
+        }
     }
 }
 
@@ -51,19 +51,6 @@ impl fmt::Display for Cause {
 pub enum Release {
     AgentsBack,
     TimeOver,
-}
-
-/// What holding came to, for the log and the status.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldCounts {
-    pub cause: Cause,
-    pub since: Instant,
-    pub until: Instant,
-    pub tasks: usize,
-    pub agents: usize,
-    pub frameworks: usize,
-    pub agents_known: usize,
-    pub agents_back: usize,
 }
 
 /// Decides what is held.
@@ -112,7 +99,7 @@ impl Holder {
     /// What is held at present.
     pub fn counts(&self) -> Option<HeldCounts> {
         self.window.as_ref().map(|window| HeldCounts {
-            cause: window.cause,
+            cause: window.cause.text(),
             since: window.since,
             until: window.until,
             tasks: window.tasks_count,

@@ -6,11 +6,11 @@ use std::time::{Instant, SystemTime};
 use tracing::{debug, error, info, warn};
 
 use super::crank::Crank;
-use super::hold::{HeldCounts, Release};
+use super::hold::Release;
 use super::press::Pressed;
 use crate::limits::HELD_TASKS_SHOWN_MAX;
 use crate::mesos::cluster::{Endpoint, Task};
-use crate::stats::freshness::{Age, Counts, Held, HeldTask, SourceKind};
+use crate::stats::freshness::{Age, Counts, Held, HeldCounts, HeldTask, SourceKind};
 use crate::sys;
 
 impl Crank {
@@ -160,14 +160,7 @@ impl Crank {
             let cluster = self.live.cluster();
             let tasks = self.holder.tasks(cluster).take(HELD_TASKS_SHOWN_MAX);
             Held {
-                cause: counts.cause.to_string(),
-                since: counts.since,
-                until: counts.until,
-                tasks: counts.tasks,
-                agents: counts.agents,
-                frameworks: counts.frameworks,
-                agents_known: counts.agents_known,
-                agents_back: counts.agents_back,
+                counts,
                 some: tasks.map(|task| held_task(task)).collect(),
             }
         });

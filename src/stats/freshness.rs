@@ -142,7 +142,15 @@ pub struct Counts {
 /// What is held although the master does not list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    pub cause: String,
+    pub counts: HeldCounts,
+    /// Some of the tasks.
+    pub some: Vec<HeldTask>,
+}
+
+/// What holding came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCounts {
+    pub cause: &'static str,
     pub since: Instant,
     pub until: Instant,
     pub tasks: usize,
@@ -150,8 +158,6 @@ pub struct Held {
     pub frameworks: usize,
     pub agents_known: usize,
     pub agents_back: usize,
-    /// Some of the tasks.
-    pub some: Vec<HeldTask>,
 }
 
 /// The ids of a task.
