@@ -1,102 +1,37 @@
 //! https: with a certificate of the test's own authority, and with one demanded of clients.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustls::crypto::aws_lc_rs;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::*;
+use crate::support::files::Folder;
+use crate::support::openssl::{Authority, Says};
 use rollcall::simulate::{SimulateOptions, TlsFiles};
 
-/// An authority and certificates of it, in a directory that ends with the value.
-struct Authority(PathBuf);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("rollcall-tls-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let authority = Self(directory);
-        authority.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.pem",
-            "-subj",
-            "/CN=ca",
-            "-days",
-            "2",
-        ]);
-        authority
-    }
-
-    /// A certificate and its key; for the server it names 127.0.0.1.
-    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
-        let (key, request, cert) = (
-            format!("{name}.key"),
-            format!("{name}.csr"),
-            format!("{name}.pem"),
-        );
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            &key,
-            "-out",
-            &request,
-            "-subj",
-            "/CN=x",
-        ]);
-        std::fs::write(self.0.join("san"), "subjectAltName=IP:127.0.0.1\n").expect("a file");
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &request,
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-out",
-            &cert,
-            "-days",
-            "2",
-            "-extfile",
-            "san",
-        ]);
-        (self.0.join(cert), self.0.join(key))
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new("openssl")
-            .args(arguments)
-            .current_dir(&self.0)
-            .output()
-            .expect("openssl is installed");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+/// An authority's certificate in a folder, and pairs of certificate and key that it signed.
+struct Files {
+    authority: Authority,
+    folder: Folder,
+    root: PathBuf,
 }
 
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+impl Files {
+    fn new(name: &str) -> Self {
+        let (authority, folder) = (Authority::new(name), Folder::new());
+        let root = folder.write("ca.pem", authority.certificate());
+        Self {
+            authority,
+            folder,
+            root,
+        }
+    }
+
+    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        self.authority
+            .issue(Says::Loopback)
+            .write(&self.folder, name)
     }
 }
 
@@ -129,7 +64,7 @@ fn client(authority: &Path, own: Option<&(PathBuf, PathBuf)>) -> ureq::Agent {
 
 #[test]
 fn https_is_spoken_with_documents_and_streams() {
-    let authority = Authority::new("plain");
+    let authority = Files::new("plain");
     let (cert, key) = authority.sign("server");
     let simulator = start(SimulateOptions {
         tls: Some(TlsFiles {
@@ -141,7 +76,7 @@ fn https_is_spoken_with_documents_and_streams() {
         tasks: 2_000,
         ..SimulateOptions::default()
     });
-    let agent = client(&authority.0.join("ca.pem"), None);
+    let agent = client(&authority.root, None);
     let url = format!("https://{}", simulator.address());
     let read = |response: ureq::http::Response<ureq::Body>| {
         response.into_body().read_to_vec().expect("a body")
@@ -192,20 +127,19 @@ fn https_is_spoken_with_documents_and_streams() {
 
 #[test]
 fn a_certificate_can_be_demanded_of_clients() {
-    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let (ours, theirs) = (Files::new("ours"), Files::new("theirs"));
     let (cert, key) = ours.sign("server");
     let simulator = start(SimulateOptions {
         tls: Some(TlsFiles {
             cert,
             key,
-            client_ca: Some(ours.0.join("ca.pem")),
+            client_ca: Some(ours.root.clone()),
         }),
         ..SimulateOptions::default()
     });
     let url = format!("https://{}/health", simulator.address());
-    let roots = ours.0.join("ca.pem");
     let (good, bad) = (ours.sign("client"), theirs.sign("client"));
-    let get = |own| client(&roots, own).get(&url).call().map(|_| ());
+    let get = |own| client(&ours.root, own).get(&url).call().map(|_| ());
     assert!(get(Some(&good)).is_ok());
     assert!(get(None).is_err());
     assert!(get(Some(&bad)).is_err());
@@ -213,11 +147,10 @@ fn a_certificate_can_be_demanded_of_clients() {
 
 #[test]
 fn files_that_are_no_certificates_are_named() {
-    let authority = Authority::new("broken");
+    let authority = Files::new("broken");
     let (cert, key) = authority.sign("server");
-    let none = authority.0.join("none.pem");
-    let empty = authority.0.join("empty.pem");
-    std::fs::write(&empty, "").expect("a file");
+    let none = authority.folder.join("none.pem");
+    let empty = authority.folder.write("empty.pem", "");
     for (cert, key, client_ca, culprit) in [
         (&none, &key, None, &none),
         (&empty, &key, None, &empty),
