@@ -203,8 +203,7 @@ pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Opt
     let slot_count = slot_count(shard);
     // The index is never full, so an empty slot ends the walk; the bound is for a damaged one.
     for step in 0..slot_count {
-        let slot = (slot_hash + step) & slot_count.wrapping_sub(1);
-        let at = SHARD_HEAD_BYTES + slot * SLOT_BYTES;
+        let at = slot_place(slot_count, slot_hash + step);
         let place = u32_at(shard, at + 4) as usize;
         if place == 0 {
             return None;
@@ -217,6 +216,23 @@ pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Opt
         }
     }
     None
+}
+
+/// Where the slot stands that a name's hash leads to first.
+#[inline]
+pub fn slot_at(shard: &[u8], slot_hash: usize) -> usize {
+    slot_place(slot_count(shard), slot_hash)
+}
+
+/// Where the entry stands that this slot leads to; 0 for none.
+#[inline]
+pub fn place_in_slot(shard: &[u8], slot_hash: usize) -> usize {
+    u32_at(shard, slot_at(shard, slot_hash) + 4) as usize
+}
+
+#[inline]
+fn slot_place(slot_count: usize, slot_hash: usize) -> usize {
+    SHARD_HEAD_BYTES + (slot_hash & slot_count.wrapping_sub(1)) * SLOT_BYTES
 }
 
 /// Every entry of a shard, in the order in which they stand.

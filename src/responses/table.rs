@@ -70,6 +70,40 @@ impl ResponseTable {
         find(&self.index, &self.groups, wire_name)
     }
 
+    /// What leads to a name in this table, and in no other: for `find_hashed` and what prepares it.
+    #[inline]
+    pub fn hash(&self, wire_name: &[u8]) -> u64 {
+        self.index.hash(wire_name)
+    }
+
+    /// `find` for a name whose hash is known.
+    #[inline]
+    pub fn find_hashed(&self, wire_name: &[u8], hash: u64) -> Option<Entry<'_>> {
+        find_hashed(&self.index, &self.groups, wire_name, hash)
+    }
+
+    /// The octets of the slot that a hash leads to, and what is behind them: to be fetched ahead.
+    #[inline]
+    pub fn slot_octets(&self, hash: u64) -> &[u8] {
+        let shard = shard_of(&self.index, &self.groups, hash);
+        let octets = shard.and_then(|shard| {
+            let at = layout::slot_at(shard, self.index.slot(hash));
+            shard.get(at..)
+        });
+        octets.unwrap_or_default()
+    }
+
+    /// The same of the entry that this slot leads to; nothing where it is empty.
+    #[inline]
+    pub fn entry_octets(&self, hash: u64) -> &[u8] {
+        let shard = shard_of(&self.index, &self.groups, hash);
+        let octets = shard.and_then(|shard| {
+            let place = layout::place_in_slot(shard, self.index.slot(hash));
+            shard.get(place..).filter(|_| place != 0)
+        });
+        octets.unwrap_or_default()
+    }
+
     pub(super) fn shard(&self, number: usize) -> Option<&Shard> {
         self.groups
             .get(number / GROUP_SHARDS)?
@@ -115,10 +149,24 @@ impl ResponseTable {
 /// The entry of a name in shards that an index leads to.
 #[inline]
 pub(super) fn find<'a>(index: &Index, groups: &'a [Group], wire_name: &[u8]) -> Option<Entry<'a>> {
-    let hash = index.hash(wire_name);
-    let group = groups.get(index.group(hash))?;
-    let shard = group.get(index.shard_in_group(hash))?;
+    find_hashed(index, groups, wire_name, index.hash(wire_name))
+}
+
+#[inline]
+fn find_hashed<'a>(
+    index: &Index,
+    groups: &'a [Group],
+    wire_name: &[u8],
+    hash: u64,
+) -> Option<Entry<'a>> {
+    let shard = shard_of(index, groups, hash)?;
     layout::find(shard, wire_name, index.slot(hash), Index::tag(hash))
+}
+
+#[inline]
+fn shard_of<'a>(index: &Index, groups: &'a [Group], hash: u64) -> Option<&'a Shard> {
+    let group = groups.get(index.group(hash))?;
+    group.get(index.shard_in_group(hash))
 }
 
 /// What keys the hash of names. Tasks choose their names, so it must not be guessable.

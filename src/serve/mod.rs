@@ -58,18 +58,45 @@ pub enum Outcome {
 }
 
 /// Decides what a packet is answered with. One per worker; called through static dispatch.
+///
+/// A batch goes through it in steps, all places of the batch in each, so that waiting for memory is
+/// done for all of them at once: read, fetch the slots, fetch the entries, respond. A message alone
+/// is read and responded to. All steps of a batch have the same Snapshot.
 pub trait Respond {
-    /// `response` has at least UDP_EDNS_BYTES_MAX octets for UDP, TCP_MESSAGE_BYTES_MAX for TCP.
+    /// Called before each batch: the time to take up what others changed.
+    fn begin_batch(&mut self) {}
+
+    /// Reads the query at a place of the batch, below UDP_BATCH_DATAGRAMS.
+    fn read(&mut self, _snapshot: Option<&Snapshot>, _place: usize, _query: &[u8]) {}
+
+    /// Has fetched what `fetch_entry` reads.
+    fn fetch_slot(&mut self, _snapshot: Option<&Snapshot>, _place: usize) {}
+
+    /// Has fetched what `respond_read` reads.
+    fn fetch_entry(&mut self, _snapshot: Option<&Snapshot>, _place: usize) {}
+
+    /// Answers the query that was read at a place. `response` has at least UDP_EDNS_BYTES_MAX octets
+    /// for UDP, TCP_MESSAGE_BYTES_MAX for TCP.
+    fn respond_read(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        place: usize,
+        query: &[u8],
+        client: Client,
+        response: &mut [u8],
+    ) -> Outcome;
+
+    /// Answers a query alone.
     fn respond(
         &mut self,
         snapshot: Option<&Snapshot>,
         query: &[u8],
         client: Client,
         response: &mut [u8],
-    ) -> Outcome;
-
-    /// Called before each batch: the time to take up what others changed.
-    fn begin_batch(&mut self) {}
+    ) -> Outcome {
+        self.read(snapshot, 0, query);
+        self.respond_read(snapshot, 0, query, client, response)
+    }
 
     /// Answers a datagram that was longer than the largest query; `query` is its beginning.
     fn respond_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome;

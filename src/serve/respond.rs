@@ -5,6 +5,9 @@
 //! A response is written front to back into the caller's buffer, never beyond the limit that the
 //! transport and EDNS set: question, answers in random order, authority, additional, OPT. What does
 //! not fit is left out: additional records without a word, answers with TC.
+//!
+//! A look-up of a name that nobody asked for lately waits for memory three times: for a shard's
+//! place, its slot and its entry. Those of a batch are waited for together (see `Respond`).
 
 use std::sync::Arc;
 
@@ -15,9 +18,12 @@ use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::{Edns, HEADER_BYTES, LowerName, OPT_BYTES, Parsed, Query, flag, parse};
 use crate::dns::subnet::Subnet;
 use crate::dns::{Rcode, class, name, rtype};
-use crate::limits::{TCP_MESSAGE_BYTES_MAX, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX};
+use crate::limits::{
+    TCP_MESSAGE_BYTES_MAX, UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX,
+};
 use crate::responses::Snapshot;
 use crate::responses::layout::Entry;
+use crate::sys::prefetch::{self, CACHE_LINE_BYTES};
 
 /// The configuration's part in answering that no table holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +69,35 @@ pub struct Responder {
     /// Where newer settings may be found; none: these stay.
     followed: Option<SharedSettings>,
     random: fastrand::Rng,
+    /// What was read, by place in the batch.
+    reads: Box<[Read]>,
+}
+
+/// A message that was read.
+struct Read {
+    parsed: Parsed,
+    /// The name asked for, where it is a query.
     name: LowerName,
+    /// Of the name, in the table of the batch.
+    hash: u64,
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self {
+            parsed: Parsed::Drop,
+            name: LowerName::default(),
+            hash: 0,
+        }
+    }
+}
+
+/// What one query is answered with and from.
+struct Turn<'a> {
+    settings: &'a Settings,
+    random: &'a mut fastrand::Rng,
+    name: &'a [u8],
+    hash: u64,
 }
 
 /// Where a name belongs.
@@ -82,7 +116,7 @@ impl Responder {
             settings: Arc::new(settings.clone()),
             followed: None,
             random: fastrand::Rng::with_seed(seed),
-            name: LowerName::default(),
+            reads: reads(),
         }
     }
 
@@ -92,9 +126,13 @@ impl Responder {
             settings: settings.load_full(),
             followed: Some(settings),
             random: fastrand::Rng::with_seed(seed),
-            name: LowerName::default(),
+            reads: reads(),
         }
     }
+}
+
+fn reads() -> Box<[Read]> {
+    (0..UDP_BATCH_DATAGRAMS).map(|_| Read::default()).collect()
 }
 
 impl Respond for Responder {
@@ -107,18 +145,55 @@ impl Respond for Responder {
         }
     }
 
+    #[inline]
+    fn read(&mut self, snapshot: Option<&Snapshot>, place: usize, message: &[u8]) {
+        let Some(read) = self.reads.get_mut(place) else {
+            return;
+        };
+        read.parsed = parse(message, &mut read.name);
+        if let (Some(snapshot), Parsed::Query(_)) = (snapshot, &read.parsed) {
+            read.hash = snapshot.table.hash(read.name.as_wire());
+        }
+    }
+
+    #[inline]
+    fn fetch_slot(&mut self, snapshot: Option<&Snapshot>, place: usize) {
+        if let (Some(snapshot), Some(read)) = (snapshot, self.reads.get(place)) {
+            prefetch::line(snapshot.table.slot_octets(read.hash), 0);
+        }
+    }
+
+    #[inline]
+    fn fetch_entry(&mut self, snapshot: Option<&Snapshot>, place: usize) {
+        if let (Some(snapshot), Some(read)) = (snapshot, self.reads.get(place)) {
+            let entry = snapshot.table.entry_octets(read.hash);
+            // Heads and owner name, and the first data; SRV records have more.
+            let lines = match &read.parsed {
+                Parsed::Query(query) if query.qtype == rtype::SRV => 4,
+                _ => 2,
+            };
+            for line in 0..lines {
+                prefetch::line(entry, line * CACHE_LINE_BYTES);
+            }
+        }
+    }
+
     /// Answers one message. `response` holds at least `UDP_EDNS_BYTES_MAX` octets for UDP and
     /// `TCP_MESSAGE_BYTES_MAX` for TCP; a shorter buffer only shortens the answer.
-    fn respond(
+    fn respond_read(
         &mut self,
         snapshot: Option<&Snapshot>,
+        place: usize,
         message: &[u8],
         client: Client,
         response: &mut [u8],
     ) -> Outcome {
-        let query = match parse(message, &mut self.name) {
+        let Some(read) = self.reads.get(place) else {
+            return Outcome::Drop;
+        };
+        let query = match &read.parsed {
             Parsed::Query(query) => query,
-            Parsed::Fault {
+            &Parsed::Fault {
                 rcode,
                 flags,
                 question_end,
@@ -133,7 +208,13 @@ impl Respond for Responder {
             (Transport::Udp, None) => UDP_PLAIN_BYTES_MAX,
             (Transport::Udp, Some(edns)) => edns.answer_bytes_max(UDP_EDNS_BYTES_MAX),
         };
-        let (nearest, stated) = self.nearest(&query, client);
+        let mut turn = Turn {
+            settings: &self.settings,
+            random: &mut self.random,
+            name: read.name.as_wire(),
+            hash: read.hash,
+        };
+        let (nearest, stated) = turn.nearest(query, client);
         let limits = Limits {
             bytes_max,
             reserved: match query.edns {
@@ -141,19 +222,20 @@ impl Respond for Responder {
                 None => 0,
             },
             nearest,
-            set_truncate_bit: self.settings.set_truncate_bit,
+            set_truncate_bit: turn.settings.set_truncate_bit,
         };
         let Some(mut answer) = Answer::begin(message, query.question_end, response, limits) else {
             return Outcome::Drop;
         };
-        self.fill(snapshot, &query, &mut answer);
+        turn.fill(snapshot, query, &mut answer);
         let flags = query.flags & (flag::RD | flag::CD);
         Outcome::Answer(answer.end(message, flags, query.edns, stated))
     }
 
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
     fn respond_truncated(&mut self, message: &[u8], response: &mut [u8]) -> Outcome {
-        match parse(message, &mut self.name) {
+        let mut name = LowerName::default();
+        match parse(message, &mut name) {
             Parsed::Drop => Outcome::Drop,
             Parsed::Query(Query {
                 flags,
@@ -176,7 +258,7 @@ impl Respond for Responder {
     }
 }
 
-impl Responder {
+impl Turn<'_> {
     fn fill(&mut self, snapshot: Option<&Snapshot>, query: &Query, answer: &mut Answer<'_>) {
         if query.qclass != class::IN {
             self.fill_other_class(query, answer);
@@ -202,7 +284,7 @@ impl Responder {
             answer.rcode(rcode);
             return;
         };
-        let entry = snapshot.table.find(self.name.as_wire());
+        let entry = snapshot.table.find_hashed(self.name, self.hash);
         match (route, entry) {
             // A reverse name that holds none of our addresses is not ours to deny.
             (Route::Reverse, entry) if entry.is_none_or(|entry| entry.rrset_count() == 0) => {
@@ -266,7 +348,7 @@ impl Responder {
             answer.negative(zone, query, false);
             return;
         };
-        let found = answer.rrsets(&entry, query.qtype, zone, &mut self.random);
+        let found = answer.rrsets(&entry, query.qtype, zone, self.random);
         if !found {
             answer.negative(zone, query, reverse);
             return;
@@ -274,7 +356,7 @@ impl Responder {
         if let Some(rrset) = entry.rrset(rtype::SRV)
             && (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
         {
-            answer.additional(&rrset, zone, &mut self.random);
+            answer.additional(&rrset, zone, self.random);
         }
     }
 
@@ -298,12 +380,12 @@ impl Responder {
             answer.apex_ns(zone);
         }
         if let Some(entry) = entry {
-            found |= answer.rrsets(&entry, query.qtype, zone, &mut self.random);
+            found |= answer.rrsets(&entry, query.qtype, zone, self.random);
         }
         if !found {
             answer.negative(zone, query, false);
         } else if any || query.qtype == rtype::NS {
-            answer.glue(zone, &mut self.random);
+            answer.glue(zone, self.random);
         }
     }
 
@@ -317,7 +399,7 @@ impl Responder {
             answer.rcode(Rcode::Refused);
             return;
         };
-        let text = match self.name.as_wire() {
+        let text = match self.name {
             b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &chaos.version,
             b"\x08hostname\x04bind\0" | b"\x02id\x06server\0" => &chaos.hostname,
             _ => {
@@ -332,7 +414,7 @@ impl Responder {
     }
 
     fn route(&self, snapshot: Option<&Snapshot>) -> Route {
-        let wire = self.name.as_wire();
+        let wire = self.name;
         // The table's own, so that the two can never disagree while a new configuration is taken.
         let domain = match snapshot {
             Some(snapshot) => &*snapshot.table.zone().domain,

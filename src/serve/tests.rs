@@ -19,9 +19,10 @@ const BIG_BYTES: usize = 60_000;
 const PANIC: u8 = b'P';
 
 impl Respond for Echo {
-    fn respond(
+    fn respond_read(
         &mut self,
         _: Option<&Snapshot>,
+        _: usize,
         query: &[u8],
         client: Client,
         response: &mut [u8],

@@ -28,6 +28,15 @@ pub fn answer_batch<R: Respond>(
     };
     stats.queries_udp.add(count as u64);
     for index in 0..count {
+        if let Some(query) = batch.query_octets(index) {
+            answering.read(index, query);
+        }
+    }
+    // Memory is waited for once and not for each query. A query alone has nothing to wait beside.
+    if count > 1 {
+        answering.fetch(count);
+    }
+    for index in 0..count {
         let Some(datagram) = batch.datagram(index) else {
             break;
         };
@@ -38,7 +47,7 @@ pub fn answer_batch<R: Respond>(
                 transport: Transport::Udp,
                 address: datagram.peer,
             };
-            answering.answer(datagram.query, client, datagram.response)
+            answering.answer_read(index, datagram.query, client, datagram.response)
         };
         if let Some(bytes) = answer {
             batch.queue(index, bytes);

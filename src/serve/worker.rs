@@ -180,7 +180,39 @@ impl<R: Respond> Answering<'_, R> {
         self.count(outcome, response)
     }
 
-    /// The same for a datagram that was cut.
+    /// Reads the query at a place of the batch.
+    #[inline]
+    pub fn read(&mut self, place: usize, query: &[u8]) {
+        self.responder.read(self.snapshot, place, query);
+    }
+
+    /// Has fetched what the queries at the first places need, for all of them at once.
+    #[inline]
+    pub fn fetch(&mut self, count: usize) {
+        for place in 0..count {
+            self.responder.fetch_slot(self.snapshot, place);
+        }
+        for place in 0..count {
+            self.responder.fetch_entry(self.snapshot, place);
+        }
+    }
+
+    /// As `answer`, for the query that was read at a place.
+    #[inline]
+    pub fn answer_read(
+        &mut self,
+        place: usize,
+        query: &[u8],
+        client: Client,
+        response: &mut [u8],
+    ) -> Option<usize> {
+        let outcome = self
+            .responder
+            .respond_read(self.snapshot, place, query, client, response);
+        self.count(outcome, response)
+    }
+
+    /// As `answer`, for a datagram that was cut.
     pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Option<usize> {
         self.stats.oversized.add(1);
         let outcome = self.responder.respond_truncated(query, response);

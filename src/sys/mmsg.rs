@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::prefetch::CACHE_LINE_BYTES;
 use super::socket;
 use crate::limits::{
     UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_QUERY_BYTES_MAX, UDP_SEND_WAIT_MS,
@@ -57,7 +58,6 @@ enum Destination {
 // Distances between buffers: an odd number of cache lines. At 4,096 octets the beginnings of all
 // buffers, the only part that most queries touch, would compete for one set of the first-level
 // cache.
-const CACHE_LINE_BYTES: usize = 64;
 const QUERY_STRIDE_BYTES: usize = odd_lines(UDP_QUERY_BYTES_MAX) * CACHE_LINE_BYTES;
 const RESPONSE_STRIDE_BYTES: usize = odd_lines(UDP_EDNS_BYTES_MAX) * CACHE_LINE_BYTES;
 /// Fits one IP_PKTINFO (32) or IPV6_PKTINFO (40) control message on 64-bit machines.
@@ -156,6 +156,20 @@ impl Batch {
             }
             Err(_) => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// The query of a datagram of the last `receive`, counted from 0.
+    #[inline]
+    pub fn query_octets(&self, index: usize) -> Option<&[u8]> {
+        if index >= self.received {
+            return None;
+        }
+        // SAFETY: a live header of `arena`, which nothing writes to while this reference is used.
+        let header = unsafe { &*self.receive_header(index) };
+        let length = (header.length as usize).min(UDP_QUERY_BYTES_MAX);
+        // SAFETY: the query's buffer is QUERY_STRIDE_BYTES long, no less than `length`, and was
+        // zeroed when allocated; it is borrowed for as long as this batch is.
+        Some(unsafe { slice::from_raw_parts(self.query(index), length) })
     }
 
     /// One datagram of the last `receive`, counted from 0.

@@ -8,5 +8,6 @@ pub mod block;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;
+pub mod prefetch;
 pub mod priority;
 pub mod socket;

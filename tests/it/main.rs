@@ -3,6 +3,7 @@
 mod allocations;
 mod answers;
 mod authentication;
+mod batches;
 mod cli;
 mod config;
 mod election;
