@@ -203,14 +203,17 @@ impl Daemon {
             false => Http::new(&is).map_err(DaemonError::Master)?,
         };
         let options = serve_options(&config);
-        let same_server = match (&options, serve_options(&old)) {
-            (Some(new), Some(old)) => new.address == old.address && new.workers == old.workers,
+        let same_address = match (&options, serve_options(&old)) {
+            (Some(new), Some(old)) => new.address == old.address,
             (new, old) => new.is_none() && old.is_none(),
         };
         // Two groups of sockets may share a port, so that the new one is there before the old one goes.
         let server = options
-            .filter(|_| !same_server)
-            .map(|options| start_server(&options, &self.published, &self.respond_settings))
+            .filter(|_| !same_address)
+            .map(|mut options| {
+                options.replaces = self.dns_address();
+                start_server(&options, &self.published, &self.respond_settings)
+            })
             .transpose()?;
         let listen = http_address(&config);
         let same_http = listen == http_address(&old);
@@ -218,10 +221,15 @@ impl Daemon {
             .filter(|_| !same_http)
             .map(|listen| start_http(listen, &self.config, &self.published, &self.freshness))
             .transpose()?;
+        if let Some(server) = self.server.as_mut().filter(|_| same_address) {
+            server
+                .set_workers(config.workers)
+                .map_err(DaemonError::Serve)?;
+        }
         // From here on nothing can fail.
         self.respond_settings.store(Arc::new(respond));
         self.masters = masters;
-        if !same_server {
+        if !same_address {
             self.server = server;
         }
         if !same_http {
@@ -229,7 +237,7 @@ impl Daemon {
         }
         let settings = refresh_settings(&config, self.masters.clone(), answering);
         self.refresher.configure(settings, wake_of(&self.server));
-        if !same_server || !same_http {
+        if !same_address || !same_http {
             self.log_addresses(&config.domain);
         }
         self.config.store(Arc::new(config));

@@ -9,6 +9,7 @@
 
 pub mod answer;
 mod connection;
+mod cores;
 mod engine_epoll;
 mod idle_list;
 pub mod respond;
@@ -19,7 +20,7 @@ mod udp;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,12 +28,14 @@ use std::time::Duration;
 
 use mio::Waker;
 
-use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS, WORKERS_MAX};
+use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, Totals};
-use crate::sys::affinity;
+use crate::sys::steering;
+use cores::Cores;
 pub use sockets::ServeError;
+use sockets::Sockets;
 
 /// Who asked, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +110,8 @@ pub trait Respond {
 pub struct ServeOptions {
     /// Port 0 picks a free one; see `Server::local_address`.
     pub address: SocketAddr,
+    /// Where another server of this process listens that this one is to replace.
+    pub replaces: Option<SocketAddr>,
     /// 0: one per core of the affinity mask.
     pub workers: usize,
     /// Each worker's responder gets a seed of its own that follows from this one.
@@ -120,6 +125,7 @@ impl ServeOptions {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            replaces: None,
             workers: 0,
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,
@@ -131,13 +137,21 @@ impl ServeOptions {
 /// The answering threads. Stops them when dropped.
 pub struct Server {
     local_address: SocketAddr,
+    cores: Cores,
     stats: Arc<Stats>,
-    stop: Arc<AtomicBool>,
     workers: Vec<Worker>,
+    hire: Box<Hire>,
+    /// The UDP sockets in the order in which they are in the kernel's group, also of workers that were
+    /// dismissed: closing one would lose what comes in just then.
+    group: Vec<UdpSocket>,
 }
+
+/// Starts the worker of a number.
+type Hire = dyn Fn(usize, Sockets) -> Result<Worker, ServeError> + Send + Sync;
 
 /// What the server keeps of one answering thread.
 struct Worker {
+    stop: Arc<AtomicBool>,
     waker: Arc<Waker>,
     thread: JoinHandle<()>,
 }
@@ -152,48 +166,118 @@ impl Server {
     ) -> Result<Self, ServeError>
     where
         R: Respond,
-        F: Fn(u64) -> R + Clone + Send + 'static,
+        F: Fn(u64) -> R + Clone + Send + Sync + 'static,
     {
-        // A mask that cannot be read leaves the workers unpinned.
-        let cores = affinity::allowed_cores().unwrap_or_default();
-        let worker_count = match options.workers {
-            0 if cores.is_empty() => thread::available_parallelism().map_or(1, usize::from),
-            0 => cores.len(),
-            wanted => wanted,
-        }
-        .min(WORKERS_MAX);
-        let (local_address, group) = sockets::bind_group(options.address, worker_count)?;
-        let stats = Arc::new(Stats::new(worker_count));
+        let cores = Cores::of_process();
+        let worker_count = cores.worker_count(options.workers);
+        let (local_address, group) =
+            sockets::bind_group(options.address, options.replaces, worker_count)?;
+        let stats = Arc::new(Stats::default());
+        let hire = {
+            let (options, cores) = (options.clone(), cores.clone());
+            let (published, stats) = (Arc::clone(published), Arc::clone(&stats));
+            move |index, sockets| {
+                let (ports, waker) = worker::open_ports(sockets).map_err(ServeError::Start)?;
+                let stop = Arc::new(AtomicBool::new(false));
+                let duty = worker::Duty {
+                    index,
+                    core: cores.core_of(index),
+                    seed: options.seed.wrapping_add(index as u64),
+                    tcp_connections_max: options.tcp_connections_max.max(1),
+                    tcp_idle: options.tcp_idle,
+                    published: Arc::clone(&published),
+                    stats: Arc::clone(&stats),
+                    stop: Arc::clone(&stop),
+                };
+                let responder = responder.clone();
+                let thread = thread::Builder::new()
+                    .name(format!("dns-{index}"))
+                    .spawn(move || worker::run(ports, &duty, responder))
+                    .map_err(ServeError::Start)?;
+                let waker = Arc::new(waker);
+                Ok(Worker {
+                    stop,
+                    waker,
+                    thread,
+                })
+            }
+        };
         let mut server = Self {
             local_address,
+            cores,
             stats,
-            stop: Arc::new(AtomicBool::new(false)),
             workers: Vec::with_capacity(worker_count),
+            hire: Box::new(hire),
+            group: Vec::new(),
         };
-        for (index, sockets) in group.into_iter().enumerate() {
-            let (ports, waker) = worker::open_ports(sockets).map_err(ServeError::Start)?;
-            let duty = worker::Duty {
-                index,
-                core: cores.get(index % cores.len().max(1)).copied(),
-                seed: options.seed.wrapping_add(index as u64),
-                tcp_connections_max: options.tcp_connections_max.max(1),
-                tcp_idle: options.tcp_idle,
-                published: Arc::clone(published),
-                stats: Arc::clone(&server.stats),
-                stop: Arc::clone(&server.stop),
-            };
-            let responder = responder.clone();
-            // An early return drops `server`, which stops the workers started so far.
-            let thread = thread::Builder::new()
-                .name(format!("dns-{index}"))
-                .spawn(move || worker::run(ports, &duty, responder))
-                .map_err(ServeError::Start)?;
-            server.workers.push(Worker {
-                waker: Arc::new(waker),
-                thread,
-            });
-        }
+        // An early return drops `server`, which stops the workers started so far.
+        server.hire_all(group)?;
+        server.steer(worker_count);
         Ok(server)
+    }
+
+    /// Has it have another number of workers (0: one per core); the others go on undisturbed. An
+    /// error leaves it as it was.
+    pub fn set_workers(&mut self, wanted: usize) -> Result<(), ServeError> {
+        let (before, count) = (self.workers.len(), self.cores.worker_count(wanted));
+        if count > before {
+            let more = (before..count)
+                .map(|index| sockets::bind_more(self.local_address, self.group.get(index)));
+            let more = more.collect::<Result<Vec<_>, _>>()?;
+            if let Err(error) = self.hire_all(more) {
+                self.dismiss_from(before);
+                return Err(error);
+            }
+        }
+        // Those who leave get nothing any more before they go, and lose nothing.
+        let is_steered = self.steer(count);
+        self.dismiss_from(count);
+        if !is_steered {
+            // The kernel would go on giving them some.
+            self.group.truncate(count);
+        }
+        Ok(())
+    }
+
+    /// Has datagrams go to the first workers, each to the one on the core that they came in on. False
+    /// where the kernel refuses; it then chooses among all sockets by a hash.
+    fn steer(&self, count: usize) -> bool {
+        let cores = self.cores.steered_to(count);
+        let steered = self.group.first().map(|one| steering::steer(one, &cores));
+        if let Some(Err(error)) = &steered {
+            // Forbidden in some sandboxes.
+            tracing::debug!(%error, "datagrams are not steered by core");
+        }
+        matches!(steered, Some(Ok(())))
+    }
+
+    /// Starts a worker for each of the sockets, behind those that there are: their order is that of
+    /// the sockets in the kernel's group.
+    fn hire_all(&mut self, group: Vec<Sockets>) -> Result<(), ServeError> {
+        let known = self.group.len().saturating_sub(self.workers.len());
+        for sockets in group.iter().skip(known) {
+            let udp = sockets.udp.try_clone().map_err(ServeError::Start)?;
+            self.group.push(udp);
+        }
+        for sockets in group {
+            let worker = (self.hire)(self.workers.len(), sockets)?;
+            self.workers.push(worker);
+        }
+        Ok(())
+    }
+
+    /// Stops and joins the workers from this one on.
+    fn dismiss_from(&mut self, first: usize) {
+        let leaving = self.workers.get(first..).unwrap_or_default();
+        for worker in leaving {
+            // Pairs with the load in each engine's loop, which `wake` makes go round.
+            worker.stop.store(true, Ordering::Release);
+            wake(&worker.waker);
+        }
+        for worker in self.workers.drain(first.min(self.workers.len())..) {
+            // A worker catches its own panics, so there is nothing in the result.
+            let _ = worker.thread.join();
+        }
     }
 
     /// What has every worker, idle ones too, take up the published Snapshot and let go of the old
@@ -204,12 +288,7 @@ impl Server {
             .iter()
             .map(|worker| Arc::clone(&worker.waker))
             .collect();
-        move || {
-            for waker in &wakers {
-                // It fails only where the eventfd's counter is full: then the worker wakes anyway.
-                let _ = waker.wake();
-            }
-        }
+        move || wakers.iter().for_each(|waker| wake(waker))
     }
 
     /// Where it listens, with the port that was picked.
@@ -237,14 +316,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Pairs with the load in each engine's loop, which `wake` makes go round.
-        self.stop.store(true, Ordering::Release);
-        self.waker()();
-        for worker in self.workers.drain(..) {
-            // A worker catches its own panics, so there is nothing in the result.
-            let _ = worker.thread.join();
-        }
+        self.dismiss_from(0);
     }
+}
+
+fn wake(waker: &Waker) {
+    // It fails only where the eventfd's counter is full: then the worker wakes anyway.
+    let _ = waker.wake();
 }
 
 /// One way to move packets between sockets and `Respond`. Engines decide nothing about answers, and

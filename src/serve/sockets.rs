@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -19,6 +19,17 @@ pub enum ServeError {
     Bind(SocketAddr, io::Error),
     /// Threads or event queues could not be made.
     Start(io::Error),
+}
+
+impl ServeError {
+    fn of_bind(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse(address),
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied(address),
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress(address),
+            _ => Self::Bind(address, error),
+        }
+    }
 }
 
 impl fmt::Display for ServeError {
@@ -63,15 +74,21 @@ impl std::error::Error for ServeError {
 
 /// The sockets of one worker, nonblocking.
 pub struct Sockets {
-    pub udp: std::net::UdpSocket,
-    pub listener: std::net::TcpListener,
+    pub udp: UdpSocket,
+    pub listener: TcpListener,
 }
 
-/// Binds the sockets of `count` workers, in order, and says to which address.
+/// Binds the sockets of `count` workers, in order, and says to which address. Our own sockets at
+/// `replaced` are in nobody's way.
 pub fn bind_group(
     address: SocketAddr,
+    replaced: Option<SocketAddr>,
     count: usize,
 ) -> Result<(SocketAddr, Vec<Sockets>), ServeError> {
+    if replaced.is_some_and(|replaced| replaced.port() == address.port()) {
+        let group = (0..count).map(|_| bind_more(address, None));
+        return Ok((address, group.collect::<Result<_, _>>()?));
+    }
     let mut last = bind_once(address, count);
     // A picked port that is free for UDP may be taken for TCP, or be taken between two binds.
     for _ in 1..PORT_PICKS_MAX {
@@ -80,34 +97,49 @@ pub fn bind_group(
         }
         last = bind_once(address, count);
     }
-    last.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ServeError::AddressInUse(address),
-        io::ErrorKind::PermissionDenied => ServeError::PermissionDenied(address),
-        io::ErrorKind::AddrNotAvailable => ServeError::NoSuchAddress(address),
-        _ => ServeError::Bind(address, error),
-    })
+    last.map_err(|error| ServeError::of_bind(address, error))
+}
+
+/// The sockets of one more worker, behind those that have the address; with a UDP socket that is
+/// bound already, if there is one.
+pub fn bind_more(address: SocketAddr, bound: Option<&UdpSocket>) -> Result<Sockets, ServeError> {
+    let udp = bound.map_or_else(|| open_udp(address), UdpSocket::try_clone);
+    let sockets = udp.and_then(|udp| {
+        Ok(Sockets {
+            udp,
+            listener: open_listener(address)?,
+        })
+    });
+    sockets.map_err(|error| ServeError::of_bind(address, error))
 }
 
 fn bind_once(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<Sockets>)> {
     let address = probe(address)?;
     let group = (0..count).map(|_| {
-        let udp = open(address, Type::DGRAM)?;
-        udp.set_reuse_port(true)?;
-        prepare_udp(&udp, address)?;
-        udp.bind(&SockAddr::from(address))?;
-        let listener = open(address, Type::STREAM)?;
-        listener.set_reuse_port(true)?;
-        // Connections inherit it: answers are written whole, there is nothing to wait for.
-        listener.set_tcp_nodelay(true)?;
-        listener.bind(&SockAddr::from(address))?;
-        listener.listen(TCP_BACKLOG_CONNECTIONS)?;
         Ok(Sockets {
-            udp: udp.into(),
-            listener: listener.into(),
+            udp: open_udp(address)?,
+            listener: open_listener(address)?,
         })
     });
-    let group = group.collect::<io::Result<Vec<_>>>()?;
-    Ok((address, group))
+    Ok((address, group.collect::<io::Result<_>>()?))
+}
+
+fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let udp = open(address, Type::DGRAM)?;
+    udp.set_reuse_port(true)?;
+    prepare_udp(&udp, address)?;
+    udp.bind(&SockAddr::from(address))?;
+    Ok(udp.into())
+}
+
+fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = open(address, Type::STREAM)?;
+    listener.set_reuse_port(true)?;
+    // Connections inherit it: answers are written whole, there is nothing to wait for.
+    listener.set_tcp_nodelay(true)?;
+    listener.bind(&SockAddr::from(address))?;
+    listener.listen(TCP_BACKLOG_CONNECTIONS)?;
+    Ok(listener.into())
 }
 
 /// Binds both transports once without SO_REUSEPORT, and lets go again. Another program, or another

@@ -1,31 +1,38 @@
 //! What the answering threads counted. In: one writer per counter, its own worker. Out: sums, made
 //! only when somebody reads. Counting must never make two cores share a cache line.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::limits::WORKERS_MAX;
 
 pub mod freshness;
 
-/// Counters of every worker.
+/// Counters of every worker, also of those that were dismissed.
 pub struct Stats {
-    workers: Box<[WorkerStats]>,
+    workers: Box<[OnceLock<Box<WorkerStats>>]>,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let workers = (0..WORKERS_MAX).map(|_| OnceLock::new());
+        Self {
+            workers: workers.collect(),
+        }
+    }
 }
 
 impl Stats {
-    pub fn new(worker_count: usize) -> Self {
-        Self {
-            workers: (0..worker_count).map(|_| WorkerStats::default()).collect(),
-        }
-    }
-
-    /// The counters of one worker.
+    /// The counters of one worker, below WORKERS_MAX.
     pub fn worker(&self, index: usize) -> Option<&WorkerStats> {
-        self.workers.get(index)
+        let worker = self.workers.get(index)?;
+        Some(worker.get_or_init(Box::default))
     }
 
     /// Sums over all workers. Each counter is exact; two of them may be some queries apart.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for worker in &self.workers {
+        for worker in self.workers.iter().filter_map(OnceLock::get) {
             worker.add_to(&mut totals);
         }
         totals
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn totals_are_the_sum_of_all_workers() {
-        let stats = Stats::new(3);
+        let stats = Stats::default();
         for index in 0..3 {
             let worker = stats.worker(index).unwrap();
             worker.queries_udp.add(10 + index as u64);
@@ -207,7 +214,7 @@ mod tests {
         assert_eq!(totals.answers_by_rcode[0], 3);
         assert_eq!(totals.truncated, 3);
         assert_eq!(totals.tcp_closed(CloseReason::Idle), 3);
-        assert!(stats.worker(3).is_none());
+        assert!(stats.worker(WORKERS_MAX).is_none());
     }
 
     #[test]

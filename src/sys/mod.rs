@@ -11,3 +11,4 @@ pub mod mmsg;
 pub mod prefetch;
 pub mod priority;
 pub mod socket;
+pub mod steering;

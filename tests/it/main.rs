@@ -23,6 +23,7 @@ mod table;
 mod tls;
 mod transport;
 mod warm_start;
+mod workers;
 mod worlds;
 mod zookeeper;
 mod zookeeper_falls;

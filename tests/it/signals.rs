@@ -85,6 +85,29 @@ fn hup_moves_the_listeners_and_keeps_the_old_ones_where_that_fails() {
 }
 
 #[test]
+fn hup_takes_another_number_of_workers_and_a_narrower_listener_at_the_same_port() {
+    let master = master_with(OLD);
+    let rollcall = Rollcall::serving(&[master.address()], json!({"Workers": 1}));
+    let client = rollcall.client();
+    let port = client.server().port();
+    for (count, settings) in [
+        (1, json!({"Workers": 3})),
+        (2, json!({"Workers": 2})),
+        (3, json!({"Listener": "0.0.0.0"})),
+        (4, json!({"Listener": "127.0.0.1"})),
+    ] {
+        rollcall.configure(settings);
+        rollcall.signal("HUP");
+        wait_until("the new configuration", || {
+            assert_eq!(client.addresses("web.marathon.mesos"), [OLD]);
+            rollcall.log_lines("is in force") == count
+        });
+    }
+    assert_eq!(rollcall.client().server().port(), port);
+    assert!(!rollcall.has_line(&["in use"]), "{}", rollcall.log());
+}
+
+#[test]
 fn hup_with_a_bad_file_keeps_the_old_configuration_and_says_why() {
     let master = master_with(OLD);
     let rollcall = Rollcall::serving(&[master.address()], json!({}));

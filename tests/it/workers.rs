@@ -1,0 +1,92 @@
+//! Answering threads: which of them gets a datagram, and how they come and go while clients ask.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use hickory_proto::op::ResponseCode;
+use rollcall::responses::publish::Published;
+use rollcall::serve::respond::Responder;
+use rollcall::serve::{ServeOptions, Server};
+use rollcall::sys::affinity;
+
+use crate::support::client::{A, Client};
+use crate::support::wait_until;
+use crate::worlds::settings;
+
+fn start(workers: usize) -> Server {
+    let options = ServeOptions {
+        workers,
+        ..ServeOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    };
+    let responder = |seed| Responder::new(&settings(), seed);
+    Server::start(&options, &Published::default(), responder).expect("a server")
+}
+
+/// Without a table a name of the domain is SERVFAIL.
+fn ask(client: &Client) {
+    let rcode = client.rcode("web.mesos", A);
+    assert_eq!(rcode, ResponseCode::ServFail);
+}
+
+#[test]
+fn datagram_is_answered_on_the_core_that_it_came_in_on() {
+    let server = start(0);
+    let stats = server.stats();
+    let cores = affinity::allowed_cores().expect("cores");
+    assert_eq!(server.worker_count(), cores.len());
+    // What is sent on loopback comes in on the sender's core.
+    for (index, &core) in cores.iter().enumerate() {
+        let queries = || stats.worker(index).expect("a worker").queries_udp.value();
+        let before = queries();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                affinity::pin_current_thread(core).expect("a core of ours");
+                for _ in 0..50 {
+                    ask(&Client::new(server.local_address()));
+                }
+            });
+        });
+        assert_eq!(queries() - before, 50, "core {core}");
+    }
+}
+
+#[test]
+fn workers_come_and_go_and_no_query_is_lost() {
+    let mut server = start(1);
+    let (address, stats) = (server.local_address(), server.stats());
+    let cores = affinity::allowed_cores().expect("cores");
+    let asking = Arc::new(AtomicBool::new(true));
+    let clients: Vec<_> = (0..4)
+        .map(|index| {
+            let (core, asking) = (cores[index % cores.len()], asking.clone());
+            thread::spawn(move || {
+                affinity::pin_current_thread(core).expect("a core of ours");
+                while asking.load(Ordering::Relaxed) {
+                    ask(&Client::new(address));
+                }
+            })
+        })
+        .collect();
+    for count in [3, 1, 2, 5, 2, 1, 4, 3, 1] {
+        let before = stats.totals().queries_udp;
+        server.set_workers(count).expect("workers");
+        assert_eq!(server.worker_count(), count);
+        wait_until("queries", || stats.totals().queries_udp > before + 200);
+    }
+    asking.store(false, Ordering::Relaxed);
+    for client in clients {
+        client.join().expect("every query was answered");
+    }
+    // Each of those that there were has had some.
+    for index in 0..5 {
+        let worker = stats.worker(index).expect("a worker");
+        assert!(worker.queries_udp.value() > 0, "worker {index}");
+    }
+    assert_eq!(stats.totals().worker_restarts, 0);
+    server.set_workers(2).expect("workers");
+    let client = Client::new(address);
+    let answer = client.ask_both("web.mesos", A);
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+}
