@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -121,10 +121,12 @@ impl fmt::Display for WarmError {
     }
 }
 
-/// A file that was read, with its head checked.
+/// A file of which all but the table was read and checked.
 pub struct WarmFile {
-    octets: Vec<u8>,
+    file: File,
     head: Head,
+    /// Packed.
+    cluster: Vec<u8>,
 }
 
 /// A table to go on with.
@@ -139,55 +141,65 @@ pub struct WarmTable {
 impl WarmFile {
     /// Reads the file of a directory; `None`: there is none.
     pub fn open(directory: &Path, identity: &Identity) -> Result<Option<Self>, WarmError> {
-        let file = directory.join(FILE);
-        let length = match fs::metadata(&file) {
-            Ok(metadata) => metadata.len(),
+        let file = match File::open(directory.join(FILE)) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(WarmError::Read(error)),
         };
-        if length > WARM_START_BYTES_MAX {
-            return Err(WarmError::TooLong);
-        }
-        let octets = fs::read(&file).map_err(WarmError::Read)?;
-        Self::from_octets(octets, identity).map(Some)
+        Self::from_file(file, identity).map(Some)
     }
 
-    /// The same of octets.
-    pub fn from_octets(octets: Vec<u8>, identity: &Identity) -> Result<Self, WarmError> {
-        let rest = octets.strip_prefix(MAGIC).ok_or(WarmError::NotOurs)?;
-        let (rest, magic) = rest
-            .split_last_chunk::<{ MAGIC.len() }>()
-            .ok_or(WarmError::CutShort)?;
-        if magic != MAGIC {
-            return Err(WarmError::CutShort);
+    /// The same of an open file. Its table stays where it is until it is unpacked: to have the whole
+    /// file in memory first costs a start a fifth of its time.
+    pub fn from_file(file: File, identity: &Identity) -> Result<Self, WarmError> {
+        let file_bytes = file.metadata().map_err(WarmError::Read)?.len();
+        if file_bytes > WARM_START_BYTES_MAX {
+            return Err(WarmError::TooLong);
         }
+        let begin = (file_bytes as usize).min(MAGIC.len());
+        if read_at(&file, 0, begin)? != MAGIC {
+            return Err(WarmError::NotOurs);
+        }
+        let tail_at = file_bytes.checked_sub(TAIL_BYTES as u64);
+        let tail_at = tail_at.ok_or(WarmError::CutShort)?;
+        let tail = read_at(&file, tail_at, TAIL_BYTES)?;
+        let Some(rest) = tail.strip_suffix(MAGIC) else {
+            return Err(WarmError::CutShort);
+        };
         let (rest, format) = number_at_end(rest)?;
         if format != FORMAT {
             return Err(WarmError::Format(format));
         }
         let (rest, checksum) = number_at_end(rest)?;
-        let (rest, head_bytes) = number_at_end(rest)?;
-        let start = rest.len().checked_sub(head_bytes as usize);
-        let (mut blocks, head) = rest.split_at(start.ok_or(WarmError::CutShort)?);
-        if crc32fast::hash(head) != checksum {
+        let (_, head_bytes) = number_at_end(rest)?;
+        let head_at = tail_at.checked_sub(u64::from(head_bytes));
+        let head_at = head_at.ok_or(WarmError::CutShort)?;
+        let head = read_at(&file, head_at, head_bytes as usize)?;
+        if crc32fast::hash(&head) != checksum {
             return Err(WarmError::Checksum);
         }
-        let head: Head = postcard::from_bytes(head).map_err(|_| WarmError::Head)?;
+        let head: Head = postcard::from_bytes(&head).map_err(|_| WarmError::Head)?;
+        let mut at = MAGIC.len() as u64;
         for block in &head.table.blocks {
-            take_block(&mut blocks, block)?;
+            pass_block(&mut at, block, head_at)?;
         }
+        let cluster_at = pass_block(&mut at, &head.cluster, head_at)?;
         // The cluster is read after the table is served, but a table without it is not.
-        let cluster = take_block(&mut blocks, &head.cluster)?;
-        if crc32fast::hash(cluster) != head.cluster.checksum {
+        let cluster = read_at(&file, cluster_at, head.cluster.packed_bytes as usize)?;
+        if crc32fast::hash(&cluster) != head.cluster.checksum {
             return Err(WarmError::Checksum);
         }
-        if !blocks.is_empty() {
+        if at != head_at {
             return Err(WarmError::Surplus);
         }
         if !head.identity.is_of(identity) {
             return Err(WarmError::Foreign);
         }
-        Ok(Self { octets, head })
+        Ok(Self {
+            file,
+            head,
+            cluster,
+        })
     }
 
     /// How long ago a master confirmed the records. A clock that went back makes them no younger than
@@ -214,12 +226,7 @@ impl WarmFile {
         if head.naming != NamingPart::of(naming) {
             return Ok(None);
         }
-        let mut rest = &self.octets[MAGIC.len()..];
-        let mut blocks = Vec::with_capacity(head.table.blocks.len());
-        for block in &head.table.blocks {
-            blocks.push(take_block(&mut rest, block)?);
-        }
-        let shards = unpack_all(&head.table, &blocks).map_err(WarmError::Block)?;
+        let shards = unpack_all(&self.file, &head.table)?;
         let table = match ResponseTable::load(&head.table, shards, answering, head.serial) {
             Ok(table) => table,
             // Another version of the program hashes otherwise: the cluster is as good, if slower.
@@ -238,37 +245,40 @@ impl WarmFile {
 
     /// The cluster, and the hosts that were looked up for it.
     pub fn cluster(&self) -> Result<(Cluster, Hosts), WarmError> {
-        let mut rest = &self.octets[MAGIC.len()..];
-        for block in &self.head.table.blocks {
-            take_block(&mut rest, block)?;
-        }
-        let packed = take_block(&mut rest, &self.head.cluster)?;
-        let octets = unpack(&self.head.cluster, packed).map_err(WarmError::Block)?;
+        let octets = unpack(&self.head.cluster, &self.cluster).map_err(WarmError::Block)?;
         saved::from_octets(&octets).map_err(|_| WarmError::Cluster)
     }
 }
 
-/// Unpacks the blocks of a table on all cores.
-fn unpack_all(table: &SavedTable, packed: &[&[u8]]) -> Result<Vec<Shard>, SavedError> {
-    let blocks: Vec<(&BlockHead, &[u8])> =
-        table.blocks.iter().zip(packed.iter().copied()).collect();
+/// Reads and unpacks the blocks of a table on all cores.
+fn unpack_all(file: &File, table: &SavedTable) -> Result<Vec<Shard>, WarmError> {
+    let mut at = MAGIC.len() as u64;
+    let placed = |block| Ok((pass_block(&mut at, block, WARM_START_BYTES_MAX)?, block));
+    let blocks: Vec<(u64, &BlockHead)> =
+        table.blocks.iter().map(placed).collect::<Result<_, _>>()?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = blocks.len().div_ceil(cores).max(1);
-    let unpack_share = |share: &[(&BlockHead, &[u8])]| {
-        let mut shards = Vec::new();
-        for (head, packed) in share {
-            shards.append(&mut unpack_shards(head, packed)?);
+    let unpack_share = |share: &[(u64, &BlockHead)]| {
+        let (mut shards, mut packed) = (Vec::new(), Vec::new());
+        for (at, head) in share {
+            packed.resize(head.packed_bytes as usize, 0);
+            file.read_exact_at(&mut packed, *at)
+                .map_err(WarmError::Read)?;
+            shards.append(&mut unpack_shards(head, &packed).map_err(WarmError::Block)?);
         }
         Ok(shards)
     };
-    let parts: Vec<Result<Vec<Shard>, SavedError>> = thread::scope(|scope| {
+    let parts: Vec<Result<Vec<Shard>, WarmError>> = thread::scope(|scope| {
         let threads: Vec<_> = blocks
             .chunks(share)
             .map(|share| scope.spawn(|| unpack_share(share)))
             .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or(Err(SavedError::Packing)))
+            .map(|thread| {
+                let panicked = Err(WarmError::Block(SavedError::Packing));
+                thread.join().unwrap_or(panicked)
+            })
             .collect()
     });
     let mut shards = Vec::new();
@@ -278,11 +288,21 @@ fn unpack_all(table: &SavedTable, packed: &[&[u8]]) -> Result<Vec<Shard>, SavedE
     Ok(shards)
 }
 
-fn take_block<'a>(rest: &mut &'a [u8], head: &BlockHead) -> Result<&'a [u8], WarmError> {
-    let bytes = usize::try_from(head.packed_bytes).map_err(|_| WarmError::CutShort)?;
-    let (block, behind) = rest.split_at_checked(bytes).ok_or(WarmError::CutShort)?;
-    *rest = behind;
-    Ok(block)
+fn read_at(file: &File, at: u64, bytes: usize) -> Result<Vec<u8>, WarmError> {
+    let mut octets = vec![0; bytes];
+    file.read_exact_at(&mut octets, at)
+        .map_err(WarmError::Read)?;
+    Ok(octets)
+}
+
+/// Where a block begins; `at` is behind it then, which must not be beyond `end`.
+fn pass_block(at: &mut u64, head: &BlockHead, end: u64) -> Result<u64, WarmError> {
+    let begin = *at;
+    let behind = begin.checked_add(head.packed_bytes);
+    *at = behind
+        .filter(|behind| *behind <= end)
+        .ok_or(WarmError::CutShort)?;
+    Ok(begin)
 }
 
 fn number_at_end(octets: &[u8]) -> Result<(&[u8], u32), WarmError> {
@@ -445,6 +465,8 @@ fn pause_after(bytes: u64) -> Duration {
 }
 
 const MAGIC: &[u8; 8] = b"ROLLCALL";
+/// Three numbers and the magic word.
+const TAIL_BYTES: usize = 3 * 4 + MAGIC.len();
 /// Another number with each change of the format.
 const FORMAT: u32 = 1;
 const FILE: &str = "warm-start";

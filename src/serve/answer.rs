@@ -211,7 +211,10 @@ impl<'b> Answer<'b> {
         let mut left_out = false;
         Order::new(rrset.record_count, seed).for_each(|index| {
             let fitted = if address {
-                let octets = rrset.address(index).unwrap_or_default();
+                // A count that the octets do not bear out is not walked to its end.
+                let Some(octets) = rrset.address(index) else {
+                    return false;
+                };
                 if part != Part::Whole && self.is_near(octets) != (part == Part::Near) {
                     return true;
                 }
