@@ -1,7 +1,8 @@
-//! `respond` allocates nothing: counted by an allocator that counts.
+//! `respond` allocates nothing: counted by an allocator that counts, and keeps the largest size.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::serve::respond::{Responder, Settings};
@@ -14,12 +15,21 @@ struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
+static LARGEST_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The most that any thread of this process allocated at once, if it was over a megabyte.
+pub fn largest_allocation_bytes() -> usize {
+    LARGEST_BYTES.load(Ordering::Relaxed)
+}
 
 // SAFETY: every method passes its arguments on to the system's allocator as they are.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        if layout.size() > 1 << 20 {
+            LARGEST_BYTES.fetch_max(layout.size(), Ordering::Relaxed);
+        }
         // SAFETY: the caller keeps `alloc`'s contract, which is the same for System.
         unsafe { System.alloc(layout) }
     }

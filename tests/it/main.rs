@@ -22,6 +22,7 @@ mod support;
 mod table;
 mod tls;
 mod transport;
+mod warm_damage;
 mod warm_start;
 mod workers;
 mod worlds;
