@@ -5,6 +5,7 @@ mod answers;
 mod authentication;
 mod batches;
 mod cli;
+mod clock;
 mod config;
 mod election;
 mod following;
