@@ -12,6 +12,7 @@ mod following;
 mod http;
 mod iam;
 mod live;
+mod live_tls;
 mod publishing;
 mod refreshing;
 mod respond;
