@@ -95,15 +95,11 @@ impl Counts {
 impl Master {
     pub fn new(
         options: SimulateOptions,
+        cluster: Cluster,
         address: SocketAddr,
         role: Role,
         words: Sender<Word>,
     ) -> Self {
-        let mut cluster = Cluster::new(options.agents, options.tasks, options.seed);
-        for _ in 0..options.steps {
-            let _ = cluster.step();
-        }
-        let _ = cluster.take_events();
         let now = unix_time();
         let id = options.id.clone().unwrap_or_else(random_id);
         Self {

@@ -47,6 +47,22 @@ impl Simulator {
     /// Makes the cluster and listens.
     pub fn start(options: &SimulateOptions) -> Result<Self, SimulateError> {
         options.check()?;
+        let mut cluster = Cluster::new(options.agents, options.tasks, options.seed);
+        for _ in 0..options.steps {
+            let _ = cluster.step();
+        }
+        let _ = cluster.take_events();
+        Self::start_with(options, cluster)
+    }
+
+    /// Another master of the cluster that `other` has, as it stands now. They stay alike as long as
+    /// each is told of the same changes in the same order.
+    pub fn start_beside(options: &SimulateOptions, other: &Self) -> Result<Self, SimulateError> {
+        options.check()?;
+        Self::start_with(options, other.with_cluster(Cluster::clone))
+    }
+
+    fn start_with(options: &SimulateOptions, cluster: Cluster) -> Result<Self, SimulateError> {
         let zk = options.zk.as_deref().map(ZkUrl::parse).transpose()?;
         let tls = options.tls.as_ref().map(|files| files.load()).transpose()?;
         let failed = |source| SimulateError::Listen {
@@ -61,7 +77,8 @@ impl Simulator {
             (None, None) => Role::LEADS,
         };
         let (words, spoken) = channel::bounded(SIMULATE_WORDS_MAX);
-        let master = Arc::new(Master::new(options.clone(), address, role, words.clone()));
+        let master = Master::new(options.clone(), cluster, address, role, words.clone());
+        let master = Arc::new(master);
         let mut simulator = Self {
             address,
             master: Arc::clone(&master),

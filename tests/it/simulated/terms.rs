@@ -176,3 +176,20 @@ fn a_standby_does_not_restart() {
     assert_eq!(answer.status, 409);
     assert!(!simulator.restart());
 }
+
+#[test]
+fn masters_of_one_cluster_stay_alike_when_each_is_told_the_same() {
+    let one = start(SimulateOptions::default());
+    one.step_app("web").expect("web runs");
+    let two = Simulator::start_beside(&SimulateOptions::default(), &one).expect("another master");
+    assert_ne!(one.id(), two.id());
+    assert_eq!(state(&two), state(&one));
+    // Whatever one of them has forgotten meanwhile.
+    assert!(two.restart());
+    for _ in 0..20 {
+        let steps = [&one, &two].map(|master| master.step_app("web").expect("web runs"));
+        let moves = steps.map(|step| (step.old, step.new));
+        assert_eq!(moves[0], moves[1]);
+    }
+    wait_until("all agents", || state(&two) == state(&one));
+}
