@@ -106,7 +106,8 @@ pub const CHECK_MENDED_MAX: usize = 100;
 /// Differences that a check logs one by one.
 pub const CHECK_LOGGED_MAX: usize = 10;
 /// How long the tasks of an agent that came back after a failover may take to be told of again. They
-/// come with it; this is for a master in trouble.
+/// come with it; this is for a master in trouble. And the agents that are missing when enough are back
+/// are waited for until none has come for so long.
 pub const HOLD_SETTLE: Duration = Duration::from_secs(5);
 /// A file of the warm start that is longer is not read: 100,000 tasks make some 40 MB.
 pub const WARM_START_BYTES_MAX: u64 = 2 << 30;

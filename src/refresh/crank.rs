@@ -252,7 +252,6 @@ impl Crank {
             self.poll_at.filter(|_| is_free),
             self.pids_at.filter(|_| is_free),
             self.publish_at,
-            self.holder.deadline(),
             self.press.hosts_due(),
             self.save_at,
             self.give_up_at(),
@@ -273,9 +272,6 @@ impl Crank {
         if self.asked.is_none() && self.pids_at.is_some_and(|at| at <= now) {
             self.pids_at = None;
             self.ask_pids(now);
-        }
-        if self.holder.deadline().is_some_and(|at| at <= now) {
-            self.let_go(now);
         }
         if self.press.hosts_due().is_some_and(|at| at <= now) {
             self.publish_soon(now);

@@ -8,6 +8,8 @@
 //! applies at once, and so does what the master says in so many words (a task's end, an agent's or a
 //! framework's removal). A task whose agent is back and that was not told of again within
 //! `HOLD_SETTLE` is over: the stream tells an agent before its tasks.
+//!
+//! Only a master that speaks lets go: one that is gone tells nothing of agents that were not back yet.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -69,6 +71,8 @@ struct Window {
     /// Agents that were known when it began, and those of them that were not told of since.
     agents_known: usize,
     agents_missing: HashSet<Arc<str>>,
+    /// When the last of those that are back was told of.
+    back_at: Instant,
     /// Frameworks must be told of, too, where there were any.
     wants_frameworks: bool,
     /// Held tasks by agent.
@@ -135,6 +139,7 @@ impl Holder {
                 until: now + self.settings.time_max,
                 agents_known: old.agents.len(),
                 agents_missing: missing,
+                back_at: now,
                 wants_frameworks: !old.frameworks.is_empty(),
                 tasks: HashMap::new(),
                 tasks_count: 0,
@@ -148,7 +153,7 @@ impl Holder {
         };
         window.forget();
         for agent in new.agents.iter() {
-            window.agents_missing.remove(&agent.id);
+            window.take_back(&agent.id, now);
         }
         window.wants_frameworks &= new.frameworks.is_empty();
         if window.is_over(&self.settings, now).is_some() {
@@ -181,7 +186,7 @@ impl Holder {
                 }
             }
             Event::AgentAdded(agent) => {
-                window.agents_missing.remove(&agent.id);
+                window.take_back(&agent.id, now);
                 window.agents.remove(&agent.id);
                 if window.tasks.contains_key(&agent.id) && !window.wants_frameworks {
                     window
@@ -216,14 +221,15 @@ impl Holder {
         }
     }
 
-    /// When `tick` has something to do, at the latest.
-    pub fn deadline(&self) -> Option<Instant> {
-        let window = self.window.as_ref()?;
-        let settled = window.settling.front().map(|&(at, _)| at);
-        Some(settled.map_or(window.until, |at| at.min(window.until)))
+    /// Whether `tick` has something to do.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.window.as_ref().is_some_and(|window| {
+            let settled = window.settling.front().is_some_and(|(at, _)| *at <= now);
+            settled || window.is_over(&self.settings, now).is_some()
+        })
     }
 
-    /// Lets go of what is over. Returns whether records may differ, and why all ended where it did.
+    /// Lets go of what is over, after the stream gave a sign of life. Returns whether records may differ, and why all ended where it did.
     pub fn tick(&mut self, live: &mut Live, now: Instant) -> (bool, Option<Release>) {
         let Some(window) = &mut self.window else {
             return (false, None);
@@ -288,8 +294,15 @@ impl Window {
         let back = self.agents_known - self.agents_missing.len();
         let enough = back * 100 >= self.agents_known * settings.agents_percent as usize;
         let is_over = enough && !self.wants_frameworks;
-        // Of an agent that was back a moment ago the tasks are still to come.
-        (is_over && self.settling.is_empty()).then_some(Release::AgentsBack)
+        // Where one came back a moment ago the others are on their way, and so are its tasks.
+        let is_quiet = self.agents_missing.is_empty() || now >= self.back_at + HOLD_SETTLE;
+        (is_over && is_quiet && self.settling.is_empty()).then_some(Release::AgentsBack)
+    }
+
+    fn take_back(&mut self, agent: &str, now: Instant) {
+        if self.agents_missing.remove(agent) {
+            self.back_at = now;
+        }
     }
 
     fn confirm_task(&mut self, agent: &str, framework: &Arc<str>, id: &str) {

@@ -102,6 +102,9 @@ impl Crank {
         if unfitting > 0 {
             self.check_soon(now);
         }
+        if self.holder.is_due(now) {
+            self.let_go(now);
+        }
         if count > 0 {
             self.freshness.update(|it| {
                 it.events += count;

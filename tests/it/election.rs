@@ -26,6 +26,8 @@ fn candidate(zookeeper: &ZooKeeper) -> Simulator {
         zk_session: Duration::from_millis(800),
         recovery: Duration::from_millis(200),
         return_over: Duration::from_secs(4),
+        // Names are let go only with a word of the master.
+        heartbeat: Duration::from_secs(1),
         ..SimulateOptions::default()
     })
     .expect("a simulated master")

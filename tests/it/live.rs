@@ -311,6 +311,8 @@ fn restarted_master_takes_no_name_away_while_its_agents_come_back() {
     let master = master(SimulateOptions {
         return_over: Duration::from_secs(3),
         recovery: Duration::from_millis(300),
+        // Names are let go only with a word of the master.
+        heartbeat: Duration::from_secs(1),
         ..SimulateOptions::default()
     });
     let rollcall = following(&master, json!({}));
@@ -339,6 +341,32 @@ fn restarted_master_takes_no_name_away_while_its_agents_come_back() {
     assert!(rollcall.has_line(&["agents are back"]));
     vigil.end();
     move_web(&master, &client);
+}
+
+#[test]
+fn master_that_dies_before_its_last_agents_are_back_takes_no_name_away() {
+    let master = master(SimulateOptions {
+        return_over: Duration::from_secs(3_600),
+        recovery: Duration::from_millis(300),
+        ..SimulateOptions::default()
+    });
+    let rollcall = following(&master, json!({}));
+    let vigil = Vigil::keep(rollcall.client(), expected(&master, &STILL));
+    assert!(master.restart(), "it leads");
+    let agents_back = || rollcall.status()["held"]["agents_back"].clone();
+    wait_until("an empty master", || agents_back() == 0);
+    for index in 0..18 {
+        let back = master.change(|cluster| cluster.return_agent(index));
+        back.expect("an agent that is awaited");
+    }
+    wait_until("enough agents", || agents_back() == 18);
+    master.stop();
+    // By then the tasks of agents that are back would all have been told.
+    wait_until("silence", || {
+        rollcall.status()["age_seconds"].as_f64() > Some(7.0)
+    });
+    assert_eq!(agents_back(), 18);
+    vigil.end();
 }
 
 #[test]
