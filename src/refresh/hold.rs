@@ -73,6 +73,8 @@ struct Window {
     agents_missing: HashSet<Arc<str>>,
     /// When the last of those that are back was told of.
     back_at: Instant,
+    /// The master knows of some agent.
+    has_agents: bool,
     /// Frameworks must be told of, too, where there were any.
     wants_frameworks: bool,
     /// Held tasks by agent.
@@ -140,6 +142,7 @@ impl Holder {
                 agents_known: old.agents.len(),
                 agents_missing: missing,
                 back_at: now,
+                has_agents: false,
                 wants_frameworks: !old.frameworks.is_empty(),
                 tasks: HashMap::new(),
                 tasks_count: 0,
@@ -155,6 +158,7 @@ impl Holder {
         for agent in new.agents.iter() {
             window.take_back(&agent.id, now);
         }
+        window.has_agents = !new.agents.is_empty();
         window.wants_frameworks &= new.frameworks.is_empty();
         if window.is_over(&self.settings, now).is_some() {
             self.window = None;
@@ -187,6 +191,7 @@ impl Holder {
             }
             Event::AgentAdded(agent) => {
                 window.take_back(&agent.id, now);
+                window.has_agents = true;
                 window.agents.remove(&agent.id);
                 if window.tasks.contains_key(&agent.id) && !window.wants_frameworks {
                     window
@@ -275,14 +280,17 @@ impl Holder {
         if other_master {
             return Some(Cause::NewMaster);
         }
-        // Within a time of holding only a new election begins another one.
-        if self.window.is_some() {
-            return None;
-        }
-        if new.agents.is_empty() && !old.agents.is_empty() {
+        // Within a time of holding what the master has not listed yet is no news; that it lists nothing
+        // after it had begun to is.
+        let (had_agents, had_frameworks) = match &self.window {
+            Some(window) => (window.has_agents, !window.wants_frameworks),
+            None => (true, true),
+        };
+        if had_agents && new.agents.is_empty() && !old.agents.is_empty() {
             return Some(Cause::NoAgents);
         }
-        (new.frameworks.is_empty() && !old.frameworks.is_empty()).then_some(Cause::NoFrameworks)
+        (had_frameworks && new.frameworks.is_empty() && !old.frameworks.is_empty())
+            .then_some(Cause::NoFrameworks)
     }
 }
 

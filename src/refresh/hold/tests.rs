@@ -220,6 +220,32 @@ fn polled_states_are_held_likewise() {
 }
 
 #[test]
+fn nothing_listed_while_agents_come_back_is_not_believed() {
+    for (nothing, cause) in [
+        (cluster("two", 0..0, 0..0), Cause::NoAgents),
+        (cluster("two", 0..9, 0..0), Cause::NoFrameworks),
+    ] {
+        let mut holder = Holder::new(SETTINGS);
+        let mut now = Instant::now();
+        let mut old = before("one");
+        let mut poll = |mut new: Cluster| {
+            now += HOLD_SETTLE;
+            let begins = holder.take_snapshot(&old, &mut new, now);
+            old = new;
+            assert_eq!(served(&old), names(0..10));
+            (begins, holder.counts().map(|held| held.cause))
+        };
+        let new_master = Some(Cause::NewMaster);
+        assert_eq!(poll(cluster("two", 0..0, 0..0)), (true, new_master));
+        assert_eq!(poll(cluster("two", 0..9, 0..9)), (false, new_master));
+        // Again and again: it does not begin anew each time.
+        assert_eq!(poll(nothing.clone()), (true, Some(cause)));
+        assert_eq!(poll(nothing), (false, Some(cause)));
+        assert_eq!(poll(cluster("two", 0..10, 0..10)), (false, None));
+    }
+}
+
+#[test]
 fn stream_that_is_opened_anew_lets_nobody_go_who_is_on_the_way() {
     let mut failover = Failover::begin(&before("one"), cluster("two", 0..0, 0..0));
     failover.now += SECOND;
