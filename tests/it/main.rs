@@ -4,6 +4,7 @@ mod allocations;
 mod answers;
 mod authentication;
 mod batches;
+mod chaos;
 mod cli;
 mod clock;
 mod config;

@@ -94,6 +94,24 @@ impl Rollcall {
         String::from_utf8_lossy(&words).replace('\0', " ")
     }
 
+    /// What it has of memory, in KiB, and its threads.
+    pub fn memory_and_threads(&self) -> (u64, usize) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = fs::read_to_string(path).expect("the process runs");
+        let number = |label: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(label));
+            let word = line.and_then(|line| line.split_whitespace().next());
+            word.and_then(|word| word.parse().ok()).expect("a number")
+        };
+        (number("VmRSS:"), number("Threads:") as usize)
+    }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(path).expect("the process runs").count()
+    }
+
     /// One GET of the HTTP interface: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.http).expect("the HTTP interface listens");

@@ -21,8 +21,11 @@ pub struct Vigil {
 #[derive(Debug, Default)]
 pub struct Report {
     pub asked: u64,
-    /// Wrong answers and missing ones, at most `KEPT_MAX`.
+    /// Wrong answers and missing ones, each with its time since the beginning; at most `KEPT_MAX`.
     pub wrong: Vec<String>,
+    pub missing: Vec<String>,
+    /// The longest wait for an answer.
+    pub slowest: Duration,
 }
 
 /// A name, and the addresses that every answer must have.
@@ -57,14 +60,13 @@ impl Vigil {
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut report = Report::default();
+            let begin = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
                 for (name, addresses) in &expected {
-                    report.asked += 1;
-                    if let Some(why) = fault(&client, name, addresses) {
-                        report.wrong.push(why);
-                    }
+                    report.ask(&client, name, addresses, begin);
                 }
-                assert!(report.wrong.len() < KEPT_MAX, "{:#?}", report.wrong);
+                let count = report.wrong.len() + report.missing.len();
+                assert!(count < KEPT_MAX, "{report:#?}");
                 std::thread::sleep(PAUSE);
             }
             report
@@ -74,30 +76,50 @@ impl Vigil {
 
     /// Ends it; panics where an answer was wrong.
     pub fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let report = self.thread.join().expect("the vigil ends");
-        assert!(report.wrong.is_empty(), "{:#?}", report.wrong);
-        assert!(report.asked > 0);
+        let report = self.finish();
+        let is_good = report.wrong.is_empty() && report.missing.is_empty();
+        assert!(is_good && report.asked > 0, "{report:#?}");
         report.asked
+    }
+
+    /// Too much was wrong to go on.
+    pub fn has_given_up(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends it, whatever was seen.
+    pub fn finish(self) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the vigil ends")
     }
 }
 
-fn fault(client: &Client, name: &str, addresses: &BTreeSet<String>) -> Option<String> {
-    let begin = Instant::now();
-    let Some(answer) = client.try_udp(&query(name, A)) else {
-        return Some(format!("{name}: no answer within {:?}", begin.elapsed()));
-    };
-    let answer = decode(&answer);
-    let found: BTreeSet<String> = match answer.metadata.truncation {
-        true => client.ask_tcp_data(name, A),
-        false => {
-            let records = answer.answers.iter();
-            records.map(|record| record.data.to_string()).collect()
+impl Report {
+    fn ask(&mut self, client: &Client, name: &str, addresses: &BTreeSet<String>, begin: Instant) {
+        self.asked += 1;
+        let asked_at = Instant::now();
+        let answer = client.try_udp(&query(name, A));
+        let waited = asked_at.elapsed();
+        self.slowest = self.slowest.max(waited);
+        let at = begin.elapsed();
+        let Some(answer) = answer else {
+            let text = format!("{at:?}: {name}: no answer within {waited:?}");
+            return self.missing.push(text);
+        };
+        let answer = decode(&answer);
+        let found: BTreeSet<String> = match answer.metadata.truncation {
+            true => client.ask_tcp_data(name, A),
+            false => {
+                let records = answer.answers.iter();
+                records.map(|record| record.data.to_string()).collect()
+            }
+        };
+        let rcode = answer.metadata.response_code;
+        if rcode != ResponseCode::NoError || found != *addresses {
+            let text = format!("{at:?}: {name}: {rcode}, {found:?} instead of {addresses:?}");
+            self.wrong.push(text);
         }
-    };
-    let rcode = answer.metadata.response_code;
-    (rcode != ResponseCode::NoError || found != *addresses)
-        .then(|| format!("{name}: {rcode}, {found:?} instead of {addresses:?}"))
+    }
 }
 
 const KEPT_MAX: usize = 20;
