@@ -235,12 +235,12 @@ fn nothing_listed_while_agents_come_back_is_not_believed() {
             assert_eq!(served(&old), names(0..10));
             (begins, holder.counts().map(|held| held.cause))
         };
-        let new_master = Some(Cause::NewMaster);
+        let new_master = Some(Cause::NewMaster.text());
         assert_eq!(poll(cluster("two", 0..0, 0..0)), (true, new_master));
         assert_eq!(poll(cluster("two", 0..9, 0..9)), (false, new_master));
         // Again and again: it does not begin anew each time.
-        assert_eq!(poll(nothing.clone()), (true, Some(cause)));
-        assert_eq!(poll(nothing), (false, Some(cause)));
+        assert_eq!(poll(nothing.clone()), (true, Some(cause.text())));
+        assert_eq!(poll(nothing), (false, Some(cause.text())));
         assert_eq!(poll(cluster("two", 0..10, 0..10)), (false, None));
     }
 }
