@@ -234,7 +234,8 @@ impl Holder {
         })
     }
 
-    /// Lets go of what is over, after the stream gave a sign of life. Returns whether records may differ, and why all ended where it did.
+    /// Lets go of what is over, after the stream gave a sign of life. Returns whether records may
+    /// differ, and why all ended where it did.
     pub fn tick(&mut self, live: &mut Live, now: Instant) -> (bool, Option<Release>) {
         let Some(window) = &mut self.window else {
             return (false, None);
