@@ -316,6 +316,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Where another server of ours listens at the port too, it gets what comes from now on; what
+        // has come is answered here.
+        self.group.iter().for_each(sockets::turn_away);
         self.dismiss_from(0);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -141,6 +141,22 @@ fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     listener.listen(TCP_BACKLOG_CONNECTIONS)?;
     Ok(listener.into())
 }
+
+/// Has a socket receive nothing more, and keep what it has: one that is connected takes datagrams of
+/// its peer alone, and nobody sends from the discard port of this host (RFC 863). Closing it loses
+/// what came in a moment before. Where it fails, that is so.
+pub fn turn_away(udp: &UdpSocket) {
+    let nobody = udp.local_addr().map(|local| match local {
+        SocketAddr::V4(_) if local.ip().is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) if local.ip().is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        local => local.ip(),
+    });
+    if let Err(error) = nobody.and_then(|nobody| udp.connect((nobody, DISCARD_PORT))) {
+        tracing::debug!(%error, "a socket that is to be closed goes on receiving");
+    }
+}
+
+const DISCARD_PORT: u16 = 9;
 
 /// Binds both transports once without SO_REUSEPORT, and lets go again. Another program, or another
 /// Rollcall, that set SO_REUSEPORT would let us share its port and get half of the queries each;

@@ -392,8 +392,9 @@ fn master_that_shows_nothing_to_our_principal_takes_nothing_away() {
     wait_until("warning", || {
         rollcall.has_line(&["no framework", "access control lists hide them"])
     });
-    let held = rollcall.status()["held"].clone();
-    assert_eq!(held["because"], "the master lists no framework");
+    wait_until("holding", || {
+        rollcall.status()["held"]["because"] == "the master lists no framework"
+    });
     rollcall.configure(credentials("rollcall"));
     rollcall.signal("HUP");
     wait_until("end of holding", || rollcall.status()["held"].is_null());

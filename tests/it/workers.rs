@@ -16,9 +16,14 @@ use crate::support::wait_until;
 use crate::worlds::settings;
 
 fn start(workers: usize) -> Server {
+    start_at((Ipv4Addr::LOCALHOST, 0).into(), None, workers)
+}
+
+fn start_at(address: SocketAddr, replaces: Option<SocketAddr>, workers: usize) -> Server {
     let options = ServeOptions {
         workers,
-        ..ServeOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        replaces,
+        ..ServeOptions::new(address)
     };
     let responder = |seed| Responder::new(&settings(), seed);
     Server::start(&options, &Published::default(), responder).expect("a server")
@@ -49,6 +54,38 @@ fn datagram_is_answered_on_the_core_that_it_came_in_on() {
             });
         });
         assert_eq!(queries() - before, 50, "core {core}");
+    }
+}
+
+#[test]
+fn server_that_takes_over_from_another_at_its_port_loses_no_query() {
+    let mut server = start(2);
+    let address = server.local_address();
+    let asking = Arc::new(AtomicBool::new(true));
+    let clients: Vec<_> = (0..2)
+        .map(|_| {
+            let asking = asking.clone();
+            thread::spawn(move || {
+                let mut count = 0;
+                while asking.load(Ordering::Relaxed) {
+                    ask(&Client::new(address));
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for round in 0..30 {
+        let wider = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let next = if round % 2 == 0 { wider } else { address };
+        let taken_over = start_at(next, Some(server.local_address()), 2);
+        server = taken_over;
+        let stats = server.stats();
+        wait_until("queries", || stats.totals().queries_udp > 50);
+    }
+    asking.store(false, Ordering::Relaxed);
+    for client in clients {
+        assert!(client.join().expect("every query was answered") > 100);
     }
 }
 
