@@ -112,7 +112,7 @@ pub struct ServeOptions {
     pub address: SocketAddr,
     /// Where another server of this process listens that this one is to replace.
     pub replaces: Option<SocketAddr>,
-    /// 0: one per core of the affinity mask.
+    /// 0: one per core of the affinity mask, fewer under a cgroup's quota.
     pub workers: usize,
     /// Each worker's responder gets a seed of its own that follows from this one.
     pub seed: u64,

@@ -175,16 +175,10 @@ impl Batch {
     /// One datagram of the last `receive`, counted from 0.
     #[inline]
     pub fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
-        if index >= self.received {
-            return None;
-        }
+        let query = self.query_octets(index)?;
         // SAFETY: a live header of `arena`, which nothing writes to while this reference is used.
         let header = unsafe { &*self.receive_header(index) };
-        let length = (header.length as usize).min(UDP_QUERY_BYTES_MAX);
         let truncated = header.header.msg_flags & libc::MSG_TRUNC != 0;
-        // SAFETY: the query's buffer is QUERY_STRIDE_BYTES long, no less than `length`, and was
-        // zeroed when allocated; it is borrowed for as long as this batch is.
-        let query = unsafe { slice::from_raw_parts(self.query(index), length) };
         // SAFETY: the response's buffer is RESPONSE_STRIDE_BYTES long, no less than
         // UDP_EDNS_BYTES_MAX; it overlaps no other and this batch is borrowed mutably.
         let response =

@@ -78,6 +78,17 @@ fn set_number(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
+    set(socket, level, option, &value)
+}
+
+/// Sets an option whose value is a plain structure of the kernel's. Where it points to something, the
+/// kernel reads that as well, and says EFAULT where nothing is there.
+pub(super) fn set<T: Copy>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel reads
     // `size_of(value)` octets from `value`, which lives across the call.
     let result = unsafe {
@@ -85,8 +96,8 @@ fn set_number(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const value).cast(),
-            mem::size_of_val(&value) as libc::socklen_t,
+            ptr::from_ref(value).cast(),
+            mem::size_of_val(value) as libc::socklen_t,
         )
     };
     if result == 0 {

@@ -3,10 +3,11 @@
 //! the core on which the datagram came in, so that it stays in that core's caches.
 
 use std::io;
-use std::mem;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use libc::sock_filter as Instruction;
+
+use super::socket;
 
 /// Has the group of this socket steered to its first `cores.len()` sockets, by core. What comes in on
 /// a core that none of them has goes to any of them. The last call counts for the whole group. An
@@ -17,22 +18,14 @@ pub fn steer(socket: &impl AsFd, cores: &[Option<usize>]) -> io::Result<()> {
         len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel reads
-    // `size_of(program)` octets from `program` and `len` instructions behind its pointer, which both
-    // live across the call, and checks the instructions (bpf_check_classic).
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const program).cast(),
-            mem::size_of_val(&program) as libc::socklen_t,
-        )
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // The kernel reads `len` instructions behind the pointer, which live across the call, and checks
+    // them (bpf_check_classic).
+    socket::set(
+        socket.as_fd(),
+        libc::SOL_SOCKET,
+        libc::SO_ATTACH_REUSEPORT_CBPF,
+        &program,
+    )
 }
 
 /// Returns the number of a socket (linux/Documentation/networking/filter.rst).
