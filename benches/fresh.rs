@@ -8,9 +8,12 @@
 //! A change is a task that ends and another that starts, which is four events. Its CPU is that of the
 //! threads that read the stream and make the tables.
 
+#[path = "common/wire.rs"]
+mod wire;
+
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -21,6 +24,7 @@ use hdrhistogram::Histogram;
 use hickory_proto::op::Message;
 use rollcall::simulate::{SimulateOptions, Simulator};
 use rollcall::sys::affinity;
+use wire::{free_address, query};
 
 fn main() {
     let options = Options::from_args();
@@ -262,13 +266,6 @@ fn shows(socket: &UdpSocket, expected: &Expected) -> bool {
         .any(|record| record.data.to_string() == address)
 }
 
-fn query(name: &str) -> Vec<u8> {
-    let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    query.extend(rollcall::dns::name::wire_from_text(name).expect("a name"));
-    query.extend([0, 1, 0, 1]);
-    query
-}
-
 /// The real program, on a core of its own.
 struct Server {
     child: Child,
@@ -383,15 +380,6 @@ fn dnsperf(options: &Options, server: SocketAddr, names: &Path) -> Child {
 fn field<'a>(report: &'a str, label: &str) -> &'a str {
     let rest = report.split(label).nth(1).unwrap_or("-");
     rest.split_whitespace().next().unwrap_or("-")
-}
-
-fn free_address() -> SocketAddr {
-    loop {
-        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(12_000..32_000)));
-        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }
 
 /// A change that is not seen for so long is lost.

@@ -10,8 +10,11 @@
 //! the machine. Memory is that of the process when the cluster of before is in place, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+#[path = "common/wire.rs"]
+mod wire;
+
 use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -20,6 +23,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::{Message, ResponseCode};
 use rollcall::simulate::{SimulateOptions, Simulator};
 use rollcall::sys::affinity;
+use wire::{free_address, query};
 
 fn main() {
     let (sizes, starts) = arguments();
@@ -179,13 +183,6 @@ fn apps(master: &Simulator) -> Vec<App> {
     })
 }
 
-fn query(name: &str) -> Vec<u8> {
-    let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    query.extend(rollcall::dns::name::wire_from_text(name).expect("a name"));
-    query.extend([0, 1, 0, 1]);
-    query
-}
-
 /// A directory with a configuration and what is kept between two starts.
 struct Place {
     directory: PathBuf,
@@ -333,15 +330,6 @@ fn wait_for(what: &str, check: impl Fn() -> bool) {
 
 fn read(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_default()
-}
-
-fn free_address() -> SocketAddr {
-    loop {
-        let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(12_000..32_000)));
-        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
 }
 
 /// Sizes of clusters, and how soon a warm start should answer.
