@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::Events;
 
-use super::worker::{Desk, LISTENER_TOKEN, Ports, batch_for};
+use super::worker::{Desk, LISTENER_TOKEN, Ports};
 use super::{Engine, Respond, udp};
 use crate::limits::{UDP_BATCHES_AT_STOP_MAX, UDP_BATCHES_PER_TURN_MAX};
 use crate::sys::mmsg::Batch;
@@ -30,7 +30,7 @@ impl Engine for EpollEngine {
     }
 
     fn run<R: Respond>(&mut self, desk: &mut Desk<'_, R>) -> io::Result<()> {
-        let mut batch = batch_for(&self.ports.udp)?;
+        let mut batch = Batch::new();
         while !desk.stopping() {
             let mut udp_empty = false;
             for _ in 0..UDP_BATCHES_PER_TURN_MAX {

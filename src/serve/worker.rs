@@ -2,7 +2,6 @@
 //! costs the batch in its hands and its TCP connections, never the core.
 
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +21,6 @@ use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, WorkerStats};
 use crate::sys::affinity;
-use crate::sys::mmsg::Batch;
 
 /// What one worker has to do, and with what.
 pub struct Duty {
@@ -232,10 +230,4 @@ impl<R: Respond> Answering<'_, R> {
             }
         }
     }
-}
-
-/// Buffers for the datagrams of a socket.
-pub fn batch_for(udp: &UdpSocket) -> io::Result<Batch> {
-    let bound: SocketAddr = udp.local_addr()?;
-    Ok(Batch::new(bound))
 }

@@ -3,7 +3,7 @@
 
 use std::alloc::{self, Layout};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -14,14 +14,12 @@ use crate::limits::{
     UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_QUERY_BYTES_MAX, UDP_SEND_WAIT_MS,
 };
 
-/// Buffers and headers of one worker's datagrams, built once. Headers point at buffers of the same
-/// allocation, which does not move; all access goes through `arena`, so no reference is ever
+/// Buffers and headers of one worker's datagrams, built once, for all its sockets in turn, of whatever
+/// kind: answers go out on the socket that their queries came in on. Headers point at buffers of the
+/// same allocation, which does not move; all access goes through `arena`, so no reference is ever
 /// alive while the kernel writes.
 pub struct Batch {
     arena: NonNull<Arena>,
-    /// Length of the socket's kind of address: the kernel writes no other.
-    peer_bytes: libc::socklen_t,
-    destination: Destination,
     received: usize,
     queued: usize,
 }
@@ -44,15 +42,6 @@ pub struct Sent {
     pub short: u64,
     /// Answers given up: refused by the kernel one by one, or no room for too long.
     pub errors: u64,
-}
-
-/// Whether the address that was asked has to be carried from query to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Destination {
-    /// Bound to one address: the kernel sends from it.
-    Bound,
-    /// Bound to all: the query's control message names it and the answer's repeats it.
-    Wildcard,
 }
 
 // Distances between buffers: an odd number of cache lines. At 4,096 octets the beginnings of all
@@ -95,8 +84,7 @@ struct MessageHeader {
 const _: () = assert!(size_of::<libc::sockaddr_in>() <= size_of::<libc::sockaddr_in6>());
 
 impl Batch {
-    /// Buffers for a socket bound to `bound`.
-    pub fn new(bound: SocketAddr) -> Self {
+    pub fn new() -> Self {
         let layout = Layout::new::<Arena>();
         // SAFETY: the layout of `Arena` has a size above zero.
         let memory = unsafe { alloc::alloc_zeroed(layout) };
@@ -104,19 +92,8 @@ impl Batch {
         let Some(arena) = NonNull::new(memory.cast::<Arena>()) else {
             alloc::handle_alloc_error(layout)
         };
-        let peer_bytes = match bound {
-            SocketAddr::V4(_) => size_of::<libc::sockaddr_in>(),
-            SocketAddr::V6(_) => size_of::<libc::sockaddr_in6>(),
-        };
-        let destination = if bound.ip().is_unspecified() {
-            Destination::Wildcard
-        } else {
-            Destination::Bound
-        };
         let batch = Self {
             arena,
-            peer_bytes: peer_bytes as libc::socklen_t,
-            destination,
             received: 0,
             queued: 0,
         };
@@ -197,9 +174,13 @@ impl Batch {
         if index >= self.received || self.queued >= UDP_BATCH_DATAGRAMS {
             return;
         }
-        let control_bytes = match self.destination {
-            Destination::Bound => 0,
-            Destination::Wildcard => self.turn_control(index),
+        // SAFETY: a live header of `arena`, which nothing writes to while this reference is used.
+        let received = unsafe { &(*self.receive_header(index)).header };
+        let peer_bytes = received.msg_namelen;
+        // A socket that is bound to one address has none, and the kernel sends from that.
+        let control_bytes = match received.msg_controllen {
+            0 => 0,
+            _ => self.turn_control(index),
         };
         let vector = self.send_vector(index);
         // SAFETY: a live iovec of `arena`; nothing else refers to it.
@@ -208,6 +189,7 @@ impl Batch {
         let header = unsafe { &mut (*self.send_header(self.queued)).header };
         header.msg_iov = vector;
         header.msg_name = self.peer(index).cast();
+        header.msg_namelen = peer_bytes;
         header.msg_control = match control_bytes {
             0 => ptr::null_mut(),
             _ => self.control(index).cast(),
@@ -293,11 +275,11 @@ impl Batch {
         header.msg_iov = receive;
         header.msg_iovlen = 1;
         header.msg_name = self.peer(index).cast();
+        header.msg_control = self.control(index).cast();
         self.reset(index);
         // SAFETY: a live header of `arena`; nothing else refers to it.
         let header = unsafe { &mut (*self.send_header(index)).header };
         header.msg_iovlen = 1;
-        header.msg_namelen = self.peer_bytes;
     }
 
     /// Sets the fields of a receive header that the kernel writes.
@@ -305,11 +287,8 @@ impl Batch {
     fn reset(&self, index: usize) {
         // SAFETY: a live header of `arena`; nothing else refers to it.
         let header = unsafe { &mut (*self.receive_header(index)).header };
-        header.msg_namelen = self.peer_bytes;
-        if self.destination == Destination::Wildcard {
-            header.msg_control = self.control(index).cast();
-            header.msg_controllen = CONTROL_BYTES as _;
-        }
+        header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+        header.msg_controllen = CONTROL_BYTES as _;
     }
 
     /// Turns the control message of a query into that of its answer, in place: the address asked
@@ -412,6 +391,12 @@ impl Batch {
         // SAFETY: `arena` is allocated until drop; the array checks the index.
         let buffer = unsafe { &raw mut (*self.arena.as_ptr()).responses[index] };
         buffer.cast()
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -12,8 +12,7 @@ fn pair() -> (UdpSocket, UdpSocket, Batch) {
     client
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
-    let batch = Batch::new(server.local_addr().unwrap());
-    (server, client, batch)
+    (server, client, Batch::new())
 }
 
 #[test]
@@ -96,4 +95,41 @@ fn refused_datagram_does_not_hold_up_the_others() {
     let mut answer = [0; 8];
     assert_eq!((client.recv(&mut answer).unwrap(), answer[0]), (1, 0));
     assert_eq!((client.recv(&mut answer).unwrap(), answer[0]), (1, 2));
+}
+
+/// One batch in turn on sockets of both families, with the address asked and without it.
+#[test]
+fn one_batch_answers_on_sockets_of_every_kind() {
+    let mut batch = Batch::new();
+    let servers = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"];
+    let servers = servers.map(|bound| UdpSocket::bind(bound).unwrap());
+    socket::receive_destination_ipv4(&servers[1]).unwrap();
+    socket::receive_destination_ipv6(&servers[3]).unwrap();
+    for round in 0..6_u8 {
+        for (kind, server) in servers.iter().enumerate() {
+            let port = server.local_addr().unwrap().port();
+            // A connected client hears the address that it asked and no other.
+            let (from, to) = match kind {
+                0 => ("127.0.0.1:0", "127.0.0.1"),
+                1 => ("127.0.0.1:0", "127.0.0.2"),
+                3 if round % 2 == 0 => ("127.0.0.1:0", "127.0.0.3"),
+                _ => ("[::1]:0", "::1"),
+            };
+            let client = UdpSocket::bind(from).unwrap();
+            client.connect((to, port)).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            client.send(&[round, kind as u8]).unwrap();
+            assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
+            let datagram = batch.datagram(0).unwrap();
+            assert_eq!(datagram.peer, client.local_addr().unwrap().ip());
+            datagram.response[..2].copy_from_slice(datagram.query);
+            batch.queue(0, 2);
+            assert_eq!(batch.send(server.as_fd()).sent, 1);
+            let mut answer = [0; 8];
+            assert_eq!(client.recv(&mut answer).unwrap(), 2);
+            assert_eq!(answer[..2], [round, kind as u8]);
+        }
+    }
 }
