@@ -33,6 +33,9 @@ pub const UDP_BATCHES_AT_STOP_MAX: usize = 256;
 pub const UDP_SEND_WAIT_MS: u16 = 5;
 /// Threads that answer; more than any affinity mask that the C library can express.
 pub const WORKERS_MAX: usize = 1024;
+/// Addresses of `Listener`: more than a host of a cluster has, few enough that one system call waits
+/// for the sockets of all at once.
+pub const LISTENERS_MAX: usize = 16;
 /// Where port 0 was asked for: attempts to find one that is free for UDP and TCP alike.
 pub const PORT_PICKS_MAX: usize = 32;
 

@@ -256,8 +256,9 @@ impl Server {
     fn hire_all(&mut self, group: Vec<Sockets>) -> Result<(), ServeError> {
         let known = self.group.len().saturating_sub(self.workers.len());
         for sockets in group.iter().skip(known) {
-            let udp = sockets.udp.try_clone().map_err(ServeError::Start)?;
-            self.group.push(udp);
+            for udp in &sockets.udp {
+                self.group.push(udp.try_clone().map_err(ServeError::Start)?);
+            }
         }
         for sockets in group {
             let worker = (self.hire)(self.workers.len(), sockets)?;

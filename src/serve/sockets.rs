@@ -74,8 +74,8 @@ impl std::error::Error for ServeError {
 
 /// The sockets of one worker, nonblocking.
 pub struct Sockets {
-    pub udp: UdpSocket,
-    pub listener: TcpListener,
+    pub udp: Vec<UdpSocket>,
+    pub listeners: Vec<TcpListener>,
 }
 
 /// Binds the sockets of `count` workers, in order, and says to which address. Our own sockets at
@@ -106,8 +106,8 @@ pub fn bind_more(address: SocketAddr, bound: Option<&UdpSocket>) -> Result<Socke
     let udp = bound.map_or_else(|| open_udp(address), UdpSocket::try_clone);
     let sockets = udp.and_then(|udp| {
         Ok(Sockets {
-            udp,
-            listener: open_listener(address)?,
+            udp: vec![udp],
+            listeners: vec![open_listener(address)?],
         })
     });
     sockets.map_err(|error| ServeError::of_bind(address, error))
@@ -117,8 +117,8 @@ fn bind_once(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<S
     let address = probe(address)?;
     let group = (0..count).map(|_| {
         Ok(Sockets {
-            udp: open_udp(address)?,
-            listener: open_listener(address)?,
+            udp: vec![open_udp(address)?],
+            listeners: vec![open_listener(address)?],
         })
     });
     Ok((address, group.collect::<io::Result<_>>()?))

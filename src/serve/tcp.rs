@@ -14,7 +14,7 @@ use super::connection::{Connection, Turn};
 use super::idle_list::IdleList;
 use super::worker::{Answering, CONNECTION_TOKEN_FIRST};
 use crate::limits::{
-    TCP_ACCEPT_PAUSE_MS, TCP_ACCEPTS_PER_TURN_MAX, TCP_MESSAGE_BYTES_MAX,
+    LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, TCP_ACCEPTS_PER_TURN_MAX, TCP_MESSAGE_BYTES_MAX,
     TCP_QUERIES_PER_CONNECTION_TURN_MAX, TCP_QUERIES_PER_TURN_MAX,
 };
 use crate::stats::{CloseReason, WorkerStats};
@@ -27,8 +27,8 @@ pub struct Connections {
     ready: VecDeque<usize>,
     /// By place, whether its number stands in `ready`, which so holds each number at most once.
     queued: Vec<bool>,
-    /// The listener may have connections for us.
-    accept_ready: bool,
+    /// The listeners that may have connections for us, a bit for each.
+    accept_ready: u32,
     /// No descriptors or memory were left: no accept before this.
     accept_paused_until: Option<Instant>,
     connections_max: usize,
@@ -46,7 +46,7 @@ impl Connections {
             ready: VecDeque::new(),
             queued: Vec::new(),
             // After a restart the edge that told of waiting connections may be past.
-            accept_ready: true,
+            accept_ready: u32::MAX,
             accept_paused_until: None,
             connections_max,
             idle,
@@ -54,8 +54,8 @@ impl Connections {
         }
     }
 
-    pub fn listener_ready(&mut self) {
-        self.accept_ready = true;
+    pub fn listener_ready(&mut self, token: Token) {
+        self.accept_ready |= bit_of(token.0);
     }
 
     /// Notes an event. One that was meant for an earlier connection of the same place only makes the
@@ -75,7 +75,7 @@ impl Connections {
 
     /// Whether `turn` has anything to do; false costs UDP no look at the clock.
     pub fn wants_turn(&self) -> bool {
-        self.accept_ready || !self.ready.is_empty() || self.idle_list.oldest().is_some()
+        self.accept_ready != 0 || !self.ready.is_empty() || self.idle_list.oldest().is_some()
     }
 
     /// For how long nothing will be due without an event. `None`: for ever.
@@ -84,7 +84,7 @@ impl Connections {
             return Some(Duration::ZERO);
         }
         let accept_at = match self.accept_paused_until {
-            None if self.accept_ready => return Some(Duration::ZERO),
+            None if self.accept_ready != 0 => return Some(Duration::ZERO),
             paused => paused,
         };
         let expire_at = self.oldest_progress().map(|at| at + self.idle);
@@ -99,11 +99,11 @@ impl Connections {
     pub fn turn<R: Respond>(
         &mut self,
         answering: &mut Answering<'_, R>,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         registry: &Registry,
         now: Instant,
     ) {
-        self.accept(answering.stats, listener, registry, now);
+        self.accept_all(answering.stats, listeners, registry, now);
         let mut queries_left = TCP_QUERIES_PER_TURN_MAX;
         // Those that ask for more go to the end, and are not looked at twice in a turn.
         for _ in 0..self.ready.len() {
@@ -154,11 +154,11 @@ impl Connections {
         }
     }
 
-    /// Takes waiting connections, up to a bound, each with a place of its own.
-    fn accept(
+    /// Takes waiting connections of every listener, up to a bound that they share.
+    fn accept_all(
         &mut self,
         stats: &WorkerStats,
-        listener: &TcpListener,
+        listeners: &[TcpListener],
         registry: &Registry,
         now: Instant,
     ) {
@@ -166,10 +166,32 @@ impl Connections {
             return;
         }
         self.accept_paused_until = None;
-        for _ in 0..TCP_ACCEPTS_PER_TURN_MAX {
-            if !self.accept_ready {
+        // At the start every bit is set, also of listeners that there are not.
+        self.accept_ready &= bit_of(listeners.len()).wrapping_sub(1);
+        let share = match self.accept_ready.count_ones() {
+            0 => return,
+            ready => (TCP_ACCEPTS_PER_TURN_MAX / ready as usize).max(1),
+        };
+        for (place, listener) in listeners.iter().enumerate() {
+            if self.accept_ready & bit_of(place) != 0 {
+                self.accept(stats, (listener, bit_of(place)), share, registry, now);
+            }
+            if self.accept_paused_until.is_some() {
                 return;
             }
+        }
+    }
+
+    /// Takes waiting connections of one listener, each with a place of its own.
+    fn accept(
+        &mut self,
+        stats: &WorkerStats,
+        (listener, bit): (&TcpListener, u32),
+        accepts_max: usize,
+        registry: &Registry,
+        now: Instant,
+    ) {
+        for _ in 0..accepts_max {
             let error = match listener.accept() {
                 Ok((stream, peer)) => {
                     stats.tcp_accepted.add(1);
@@ -181,7 +203,10 @@ impl Connections {
                 Err(error) => error,
             };
             match error.kind() {
-                io::ErrorKind::WouldBlock => self.accept_ready = false,
+                io::ErrorKind::WouldBlock => {
+                    self.accept_ready &= !bit;
+                    return;
+                }
                 // The client went away while it waited.
                 io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
                 // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection still waits, and asking again at
@@ -265,4 +290,11 @@ impl Connections {
             self.close(number, CloseReason::Stopped, stats);
         }
     }
+}
+
+/// Which bit of `Connections::accept_ready` a listener has.
+fn bit_of(place: usize) -> u32 {
+    // The number of listeners itself has one too.
+    const _: () = assert!(LISTENERS_MAX < u32::BITS as usize);
+    1 << place.min(LISTENERS_MAX)
 }

@@ -16,7 +16,7 @@ use super::engine_epoll::EpollEngine;
 use super::sockets::Sockets;
 use super::tcp::Connections;
 use super::{Client, Engine, Outcome, Respond};
-use crate::limits::TCP_ACCEPT_PAUSE_MS;
+use crate::limits::{LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, WorkerStats};
@@ -38,27 +38,33 @@ pub struct Duty {
 /// The sockets of a worker and the readiness of those that its engine does not read by itself. Made
 /// before the thread starts, so that a failure is told to whoever starts the server.
 pub struct Ports {
-    pub udp: UdpSocket,
-    pub listener: TcpListener,
+    /// At least one. They are left to the engine: in the epoll set each datagram would call back into
+    /// epoll, sleeping or not.
+    pub udp: Vec<UdpSocket>,
+    /// At most LISTENERS_MAX; the token of each is its place.
+    pub listeners: Vec<TcpListener>,
     pub poll: Poll,
 }
 
-/// Tokens of `Ports::poll`; connections follow from `CONNECTION_TOKEN_FIRST` on.
-pub const LISTENER_TOKEN: Token = Token(0);
-const WAKER_TOKEN: Token = Token(1);
-pub const CONNECTION_TOKEN_FIRST: usize = 2;
+/// Tokens of `Ports::poll`: listeners have those below, connections those from
+/// `CONNECTION_TOKEN_FIRST` on.
+pub const WAKER_TOKEN: Token = Token(LISTENERS_MAX);
+pub const CONNECTION_TOKEN_FIRST: usize = LISTENERS_MAX + 1;
 
-/// Registers listener and waker. The UDP socket is left to the engine.
+/// Registers listeners and waker.
 pub fn open_ports(sockets: Sockets) -> io::Result<(Ports, Waker)> {
     let poll = Poll::new()?;
-    let mut listener = TcpListener::from_std(sockets.listener);
-    poll.registry()
-        .register(&mut listener, LISTENER_TOKEN, Interest::READABLE)?;
+    let listeners = sockets.listeners.into_iter().map(TcpListener::from_std);
+    let mut listeners: Vec<_> = listeners.collect();
+    for (place, listener) in listeners.iter_mut().enumerate() {
+        poll.registry()
+            .register(listener, Token(place), Interest::READABLE)?;
+    }
     let waker = Waker::new(poll.registry(), WAKER_TOKEN)?;
-    let udp = UdpSocket::from_std(sockets.udp);
+    let udp = sockets.udp.into_iter().map(UdpSocket::from_std).collect();
     let ports = Ports {
         udp,
-        listener,
+        listeners,
         poll,
     };
     Ok((ports, waker))

@@ -42,33 +42,60 @@ pub fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> bool {
     ready == 1
 }
 
-/// Waits until one of two descriptors has something to read, and says whether the second has. A
-/// signal or the end of the time (`None`: for ever) counts as nothing.
-pub fn wait_readable(
-    first: &impl AsRawFd,
-    second: &impl AsRawFd,
-    timeout: Option<Duration>,
-) -> io::Result<bool> {
-    let readable = |fd: RawFd| libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut wanted = [readable(first.as_raw_fd()), readable(second.as_raw_fd())];
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
-        tv_nsec: timeout.subsec_nanos() as _,
-    });
-    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `wanted` holds the 2 live pollfds that the count says; `timeout` is null or points to
-    // a timespec that lives across the call; a null mask leaves signals as they are.
-    let ready = unsafe { libc::ppoll(wanted.as_mut_ptr(), 2, timeout, ptr::null()) };
-    if ready >= 0 {
-        return Ok(wanted[1].revents != 0);
+/// Descriptors that are waited for together, and which of them had something at the last look.
+pub struct Waiting {
+    wanted: Box<[libc::pollfd]>,
+}
+
+impl Waiting {
+    /// They count as readable until somebody looks. Descriptors must stay open for as long as this is
+    /// used: the kernel would look at whatever has their number then.
+    pub fn new(descriptors: impl Iterator<Item = RawFd>) -> Self {
+        let wanted = descriptors.map(|fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: libc::POLLIN,
+        });
+        Self {
+            wanted: wanted.collect(),
+        }
     }
-    match io::Error::last_os_error() {
-        error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-        error => Err(error),
+
+    /// Waits until one of them has something to read. A signal or the end of the time (`None`: for
+    /// ever) counts as nothing.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
+            tv_nsec: timeout.subsec_nanos() as _,
+        });
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let count = self.wanted.len() as libc::nfds_t;
+        // SAFETY: `wanted` holds the `count` live pollfds; `timeout` is null or points to a timespec
+        // that lives across the call; a null mask leaves signals as they are.
+        let ready = unsafe { libc::ppoll(self.wanted.as_mut_ptr(), count, timeout, ptr::null()) };
+        if ready >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        self.wanted.iter_mut().for_each(|one| one.revents = 0);
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Whether the descriptor at a place had something to read, or an error to tell.
+    #[inline]
+    pub fn is_readable(&self, place: usize) -> bool {
+        self.wanted.get(place).is_some_and(|one| one.revents != 0)
+    }
+
+    /// Notes whether there is more to read at a place.
+    #[inline]
+    pub fn note(&mut self, place: usize, readable: bool) {
+        if let Some(one) = self.wanted.get_mut(place) {
+            one.revents = if readable { libc::POLLIN } else { 0 };
+        }
     }
 }
 
@@ -104,5 +131,28 @@ pub(super) fn set<T: Copy>(
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    fn waiting_tells_which_descriptors_have_something() {
+        let sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port"));
+        let mut waiting = Waiting::new(sockets.iter().map(AsRawFd::as_raw_fd));
+        let readable = |waiting: &Waiting| [0, 1, 2, 3].map(|place| waiting.is_readable(place));
+        assert_eq!(readable(&waiting), [true, true, true, false]);
+        waiting.wait(Some(Duration::ZERO)).expect("a look");
+        assert_eq!(readable(&waiting), [false; 4]);
+        let to = sockets[1].local_addr().expect("its address");
+        sockets[0].send_to(b"q", to).expect("sent");
+        waiting.wait(None).expect("a datagram");
+        assert_eq!(readable(&waiting), [false, true, false, false]);
+        waiting.note(1, false);
+        waiting.note(2, true);
+        assert_eq!(readable(&waiting), [false, false, true, false]);
     }
 }
