@@ -124,7 +124,7 @@ impl Daemon {
         let answering = answering(&config)?;
         let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
         let server = serve_options(&config)
-            .map(|options| start_server(&options, &published, &respond))
+            .map(|options| start_server(None, &options, &published, &respond))
             .transpose()?;
         let listen = http_address(&config);
         let shared_config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
@@ -154,9 +154,9 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Where DNS is answered, UDP and TCP.
-    pub fn dns_address(&self) -> Option<SocketAddr> {
-        self.server.as_ref().map(|server| server.local_address())
+    /// Where DNS is answered, UDP and TCP; nowhere where it is off.
+    pub fn dns_addresses(&self) -> &[SocketAddr] {
+        self.server.as_ref().map_or(&[], Server::local_addresses)
     }
 
     pub fn http_address(&self) -> Option<SocketAddr> {
@@ -204,22 +204,25 @@ impl Daemon {
         };
         let options = serve_options(&config);
         let same_address = match (&options, serve_options(&old)) {
-            (Some(new), Some(old)) => new.address == old.address,
+            (Some(new), Some(old)) => {
+                (&new.listeners, new.port) == (&old.listeners, old.port)
+                    && self.server.as_ref().is_some_and(Server::is_current)
+            }
             (new, old) => new.is_none() && old.is_none(),
         };
-        // Two groups of sockets may share a port, so that the new one is there before the old one goes.
-        let server = options
-            .filter(|_| !same_address)
-            .map(|mut options| {
-                options.replaces = self.dns_address();
-                start_server(&options, &self.published, &self.respond_settings)
-            })
-            .transpose()?;
         let listen = http_address(&config);
         let same_http = listen == http_address(&old);
         let http = listen
             .filter(|_| !same_http)
             .map(|listen| start_http(listen, &self.config, &self.published, &self.freshness))
+            .transpose()?;
+        // Two servers may share sockets and a port, so that the new one is there before the old one goes.
+        let server = options
+            .filter(|_| !same_address)
+            .map(|options| {
+                let replaced = self.server.as_ref();
+                start_server(replaced, &options, &self.published, &self.respond_settings)
+            })
             .transpose()?;
         if let Some(server) = self.server.as_mut().filter(|_| same_address) {
             server
@@ -256,8 +259,10 @@ impl Daemon {
     }
 
     fn log_addresses(&self, domain: &str) {
-        if let Some(address) = self.dns_address() {
-            info!("answering DNS for {domain} on {address}");
+        let addresses = self.dns_addresses().iter().map(SocketAddr::to_string);
+        let addresses: Vec<_> = addresses.collect();
+        if !addresses.is_empty() {
+            info!("answering DNS for {domain} on {}", addresses.join(", "));
         }
         if let Some(address) = self.http_address() {
             info!("answering HTTP on {address}");
@@ -266,13 +271,14 @@ impl Daemon {
 }
 
 fn start_server(
+    replaced: Option<&Server>,
     options: &ServeOptions,
     published: &Published,
     settings: &SharedSettings,
 ) -> Result<Server, DaemonError> {
     let settings = Arc::clone(settings);
     let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
-    Server::start(options, published, responder).map_err(DaemonError::Serve)
+    Server::start_beside(replaced, options, published, responder).map_err(DaemonError::Serve)
 }
 
 fn start_http(

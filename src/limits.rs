@@ -36,6 +36,9 @@ pub const WORKERS_MAX: usize = 1024;
 /// Addresses of `Listener`: more than a host of a cluster has, few enough that one system call waits
 /// for the sockets of all at once.
 pub const LISTENERS_MAX: usize = 16;
+/// Addresses of this host that get sockets of their own beside a wildcard listener; what is sent to the
+/// rest comes in on the wildcard's.
+pub const WILDCARD_SOCKETS_MAX: usize = 16;
 /// Where port 0 was asked for: attempts to find one that is free for UDP and TCP alike.
 pub const PORT_PICKS_MAX: usize = 32;
 

@@ -11,6 +11,7 @@ pub mod answer;
 mod connection;
 mod cores;
 mod engine_epoll;
+mod groups;
 mod idle_list;
 pub mod respond;
 pub mod shuffle;
@@ -20,7 +21,7 @@ mod udp;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -32,8 +33,8 @@ use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, Totals};
-use crate::sys::steering;
 use cores::Cores;
+use groups::Groups;
 pub use sockets::ServeError;
 use sockets::Sockets;
 
@@ -108,10 +109,10 @@ pub trait Respond {
 /// Where and with how much to serve.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// Port 0 picks a free one; see `Server::local_address`.
-    pub address: SocketAddr,
-    /// Where another server of this process listens that this one is to replace.
-    pub replaces: Option<SocketAddr>,
+    /// At least one; none of them twice, and none that a wildcard among them takes.
+    pub listeners: Vec<IpAddr>,
+    /// 0 picks one that is free at all of them; see `Server::local_address`.
+    pub port: u16,
     /// 0: one per core of the affinity mask, fewer under a cgroup's quota.
     pub workers: usize,
     /// Each worker's responder gets a seed of its own that follows from this one.
@@ -124,8 +125,8 @@ pub struct ServeOptions {
 impl ServeOptions {
     pub fn new(address: SocketAddr) -> Self {
         Self {
-            address,
-            replaces: None,
+            listeners: vec![address.ip()],
+            port: address.port(),
             workers: 0,
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,
@@ -136,14 +137,11 @@ impl ServeOptions {
 
 /// The answering threads. Stops them when dropped.
 pub struct Server {
-    local_address: SocketAddr,
+    groups: Groups,
     cores: Cores,
     stats: Arc<Stats>,
     workers: Vec<Worker>,
     hire: Box<Hire>,
-    /// The UDP sockets in the order in which they are in the kernel's group, also of workers that were
-    /// dismissed: closing one would lose what comes in just then.
-    group: Vec<UdpSocket>,
 }
 
 /// Starts the worker of a number.
@@ -168,10 +166,25 @@ impl Server {
         R: Respond,
         F: Fn(u64) -> R + Clone + Send + Sync + 'static,
     {
+        Self::start_beside(None, options, published, responder)
+    }
+
+    /// The same beside another server of this process, which it is to replace: it has the sockets of
+    /// addresses that stay, so that dropping the other one then loses nothing that was sent there.
+    pub fn start_beside<R, F>(
+        replaced: Option<&Self>,
+        options: &ServeOptions,
+        published: &Published,
+        responder: F,
+    ) -> Result<Self, ServeError>
+    where
+        R: Respond,
+        F: Fn(u64) -> R + Clone + Send + Sync + 'static,
+    {
         let cores = Cores::of_process();
         let worker_count = cores.worker_count(options.workers);
-        let (local_address, group) =
-            sockets::bind_group(options.address, options.replaces, worker_count)?;
+        let replaced = replaced.map(|server| &server.groups);
+        let groups = Groups::bind(&options.listeners, options.port, replaced, worker_count)?;
         let stats = Arc::new(Stats::default());
         let hire = {
             let (options, cores) = (options.clone(), cores.clone());
@@ -203,15 +216,14 @@ impl Server {
             }
         };
         let mut server = Self {
-            local_address,
+            groups,
             cores,
             stats,
             workers: Vec::with_capacity(worker_count),
             hire: Box::new(hire),
-            group: Vec::new(),
         };
         // An early return drops `server`, which stops the workers started so far.
-        server.hire_all(group)?;
+        server.hire_to(worker_count)?;
         server.steer(worker_count);
         Ok(server)
     }
@@ -221,48 +233,33 @@ impl Server {
     pub fn set_workers(&mut self, wanted: usize) -> Result<(), ServeError> {
         let (before, count) = (self.workers.len(), self.cores.worker_count(wanted));
         if count > before {
-            let more = (before..count)
-                .map(|index| sockets::bind_more(self.local_address, self.group.get(index)));
-            let more = more.collect::<Result<Vec<_>, _>>()?;
-            if let Err(error) = self.hire_all(more) {
+            let grown = self.groups.grow(before, count);
+            if let Err(error) = grown.and_then(|()| self.hire_to(count)) {
                 self.dismiss_from(before);
+                self.groups.truncate(before);
                 return Err(error);
             }
         }
         // Those who leave get nothing any more before they go, and lose nothing.
-        let is_steered = self.steer(count);
+        self.steer(count);
         self.dismiss_from(count);
-        if !is_steered {
-            // The kernel would go on giving them some.
-            self.group.truncate(count);
-        }
+        self.groups.truncate_listeners(count);
         Ok(())
     }
 
-    /// Has datagrams go to the first workers, each to the one on the core that they came in on. False
-    /// where the kernel refuses; it then chooses among all sockets by a hash.
-    fn steer(&self, count: usize) -> bool {
-        let cores = self.cores.steered_to(count);
-        let steered = self.group.first().map(|one| steering::steer(one, &cores));
-        if let Some(Err(error)) = &steered {
-            // Forbidden in some sandboxes.
-            tracing::debug!(%error, "datagrams are not steered by core");
+    /// Has datagrams go to the first workers only.
+    fn steer(&mut self, count: usize) {
+        if !self.groups.steer(&self.cores.steered_to(count)) {
+            // The kernel would go on giving some to the sockets of those who left.
+            self.groups.truncate(count);
         }
-        matches!(steered, Some(Ok(())))
     }
 
-    /// Starts a worker for each of the sockets, behind those that there are: their order is that of
-    /// the sockets in the kernel's group.
-    fn hire_all(&mut self, group: Vec<Sockets>) -> Result<(), ServeError> {
-        let known = self.group.len().saturating_sub(self.workers.len());
-        for sockets in group.iter().skip(known) {
-            for udp in &sockets.udp {
-                self.group.push(udp.try_clone().map_err(ServeError::Start)?);
-            }
-        }
-        for sockets in group {
-            let worker = (self.hire)(self.workers.len(), sockets)?;
-            self.workers.push(worker);
+    /// Starts workers up to this number, whose sockets are bound.
+    fn hire_to(&mut self, count: usize) -> Result<(), ServeError> {
+        for index in self.workers.len()..count {
+            let sockets = self.groups.sockets_of(index).map_err(ServeError::Start)?;
+            self.workers.push((self.hire)(index, sockets)?);
         }
         Ok(())
     }
@@ -292,9 +289,21 @@ impl Server {
         move || wakers.iter().for_each(|waker| wake(waker))
     }
 
-    /// Where it listens, with the port that was picked.
+    /// The first of its listeners, with the port that was picked.
     pub fn local_address(&self) -> SocketAddr {
-        self.local_address
+        let first = self.local_addresses().first();
+        first.map_or_else(|| ([0, 0, 0, 0], 0).into(), |first| *first)
+    }
+
+    /// All its listeners.
+    pub fn local_addresses(&self) -> &[SocketAddr] {
+        self.groups.listeners()
+    }
+
+    /// False: this host got or lost addresses that a wildcard listener has, and a server that takes over
+    /// from this one would have sockets for them.
+    pub fn is_current(&self) -> bool {
+        self.groups.is_current()
     }
 
     pub fn worker_count(&self) -> usize {
@@ -319,7 +328,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // Where another server of ours listens at the port too, it gets what comes from now on; what
         // has come is answered here.
-        self.group.iter().for_each(sockets::turn_away);
+        self.groups.turn_away();
         self.dismiss_from(0);
     }
 }

@@ -1,5 +1,5 @@
-//! Opens the sockets of all workers. In: an address. Out: for each worker a UDP socket and a TCP
-//! listener on the same port, shared by SO_REUSEPORT with the other workers and with nobody else.
+//! Opens sockets. In: an address. Out: a UDP socket or a TCP listener there, shared by SO_REUSEPORT with
+//! those of our other workers and with nobody else.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::limits::{PORT_PICKS_MAX, TCP_BACKLOG_CONNECTIONS, UDP_SOCKET_BUFFER_BYTES};
+use crate::limits::{TCP_BACKLOG_CONNECTIONS, UDP_SOCKET_BUFFER_BYTES};
 use crate::sys::socket;
 
 /// Why serving could not start.
@@ -22,7 +22,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    fn of_bind(address: SocketAddr, error: io::Error) -> Self {
+    pub fn of_bind(address: SocketAddr, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AddrInUse => Self::AddressInUse(address),
             io::ErrorKind::PermissionDenied => Self::PermissionDenied(address),
@@ -72,59 +72,14 @@ impl std::error::Error for ServeError {
     }
 }
 
-/// The sockets of one worker, nonblocking.
+/// The sockets of one worker, nonblocking; one of each kind at least.
 pub struct Sockets {
     pub udp: Vec<UdpSocket>,
     pub listeners: Vec<TcpListener>,
 }
 
-/// Binds the sockets of `count` workers, in order, and says to which address. Our own sockets at
-/// `replaced` are in nobody's way.
-pub fn bind_group(
-    address: SocketAddr,
-    replaced: Option<SocketAddr>,
-    count: usize,
-) -> Result<(SocketAddr, Vec<Sockets>), ServeError> {
-    if replaced.is_some_and(|replaced| replaced.port() == address.port()) {
-        let group = (0..count).map(|_| bind_more(address, None));
-        return Ok((address, group.collect::<Result<_, _>>()?));
-    }
-    let mut last = bind_once(address, count);
-    // A picked port that is free for UDP may be taken for TCP, or be taken between two binds.
-    for _ in 1..PORT_PICKS_MAX {
-        if address.port() != 0 || last.is_ok() {
-            break;
-        }
-        last = bind_once(address, count);
-    }
-    last.map_err(|error| ServeError::of_bind(address, error))
-}
-
-/// The sockets of one more worker, behind those that have the address; with a UDP socket that is
-/// bound already, if there is one.
-pub fn bind_more(address: SocketAddr, bound: Option<&UdpSocket>) -> Result<Sockets, ServeError> {
-    let udp = bound.map_or_else(|| open_udp(address), UdpSocket::try_clone);
-    let sockets = udp.and_then(|udp| {
-        Ok(Sockets {
-            udp: vec![udp],
-            listeners: vec![open_listener(address)?],
-        })
-    });
-    sockets.map_err(|error| ServeError::of_bind(address, error))
-}
-
-fn bind_once(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<Sockets>)> {
-    let address = probe(address)?;
-    let group = (0..count).map(|_| {
-        Ok(Sockets {
-            udp: vec![open_udp(address)?],
-            listeners: vec![open_listener(address)?],
-        })
-    });
-    Ok((address, group.collect::<io::Result<_>>()?))
-}
-
-fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+/// One more of the address, behind those that there are.
+pub fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let udp = open(address, Type::DGRAM)?;
     udp.set_reuse_port(true)?;
     prepare_udp(&udp, address)?;
@@ -132,7 +87,7 @@ fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(udp.into())
 }
 
-fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = open(address, Type::STREAM)?;
     listener.set_reuse_port(true)?;
     // Connections inherit it: answers are written whole, there is nothing to wait for.
@@ -161,7 +116,7 @@ const DISCARD_PORT: u16 = 9;
 /// Binds both transports once without SO_REUSEPORT, and lets go again. Another program, or another
 /// Rollcall, that set SO_REUSEPORT would let us share its port and get half of the queries each;
 /// this bind it refuses. Says the address with the port that the kernel picked.
-fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
+pub fn probe(address: SocketAddr) -> io::Result<SocketAddr> {
     let udp = open(address, Type::DGRAM)?;
     udp.bind(&SockAddr::from(address))?;
     let picked = udp.local_addr()?;

@@ -19,14 +19,14 @@ fn start(workers: usize) -> Server {
     start_at((Ipv4Addr::LOCALHOST, 0).into(), None, workers)
 }
 
-fn start_at(address: SocketAddr, replaces: Option<SocketAddr>, workers: usize) -> Server {
+fn start_at(address: SocketAddr, replaced: Option<&Server>, workers: usize) -> Server {
     let options = ServeOptions {
         workers,
-        replaces,
         ..ServeOptions::new(address)
     };
     let responder = |seed| Responder::new(&settings(), seed);
-    Server::start(&options, &Published::default(), responder).expect("a server")
+    let published = Published::default();
+    Server::start_beside(replaced, &options, &published, responder).expect("a server")
 }
 
 /// Without a table a name of the domain is SERVFAIL.
@@ -78,7 +78,7 @@ fn server_that_takes_over_from_another_at_its_port_loses_no_query() {
     for round in 0..30 {
         let wider = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let next = if round % 2 == 0 { wider } else { address };
-        let taken_over = start_at(next, Some(server.local_address()), 2);
+        let taken_over = start_at(next, Some(&server), 2);
         server = taken_over;
         let stats = server.stats();
         wait_until("queries", || stats.totals().queries_udp > 50);

@@ -1,0 +1,255 @@
+//! The sockets of all workers. In: listeners, and the addresses of this host. Out: for each address the
+//! sockets of every worker, kept where a server takes over from another. It never lets one go unread.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use super::sockets::{ServeError, Sockets, open_listener, open_udp, probe, turn_away};
+use crate::limits::{PORT_PICKS_MAX, WILDCARD_SOCKETS_MAX};
+use crate::sys::{interfaces, steering};
+
+/// The sockets of one address: those of all workers, in the order in which they are in the kernel's
+/// group. Another server of this process may have them too.
+struct Group<S> {
+    address: SocketAddr,
+    sockets: Vec<Arc<S>>,
+}
+
+/// All sockets of a server.
+pub struct Groups {
+    /// Where it was told to listen, with the port that was picked.
+    listeners: Vec<SocketAddr>,
+    /// Addresses of this host that a wildcard takes and that were to have sockets of their own.
+    local: Vec<IpAddr>,
+    /// For the listeners, then for such addresses; also of workers that were dismissed: closing one
+    /// would lose what comes in just then.
+    udp: Vec<Group<UdpSocket>>,
+    /// For the listeners: a connection knows its address by itself.
+    tcp: Vec<Group<TcpListener>>,
+}
+
+impl Groups {
+    /// Binds the sockets of `count` workers. Those that `replaced` has at the same addresses are taken
+    /// over, and its others are in nobody's way.
+    pub fn bind(
+        listeners: &[IpAddr],
+        port: u16,
+        replaced: Option<&Self>,
+        count: usize,
+    ) -> Result<Self, ServeError> {
+        let replaced = replaced.filter(|replaced| replaced.port() == Some(port));
+        let mut last = Self::bind_once(listeners, port, replaced, count);
+        // A picked port that is free for UDP may be taken for TCP or at another address, or be taken
+        // between two binds.
+        for _ in 1..PORT_PICKS_MAX {
+            if port != 0 || last.is_ok() {
+                break;
+            }
+            last = Self::bind_once(listeners, port, replaced, count);
+        }
+        last
+    }
+
+    fn bind_once(
+        listeners: &[IpAddr],
+        mut port: u16,
+        replaced: Option<&Self>,
+        count: usize,
+    ) -> Result<Self, ServeError> {
+        // Before anything is bound: our own sockets would be in the way.
+        for &ip in listeners {
+            if !replaced.is_some_and(|replaced| replaced.overlaps(ip)) {
+                let address = SocketAddr::new(ip, port);
+                port = probe(address)
+                    .map_err(|error| ServeError::of_bind(address, error))?
+                    .port();
+            }
+        }
+        let at_port = |&ip: &IpAddr| SocketAddr::new(ip, port);
+        let local = local_addresses(listeners);
+        let mut groups = Self {
+            listeners: listeners.iter().map(at_port).collect(),
+            udp: Vec::with_capacity(listeners.len() + local.len()),
+            tcp: Vec::with_capacity(listeners.len()),
+            local,
+        };
+        for ip in listeners.iter().chain(&groups.local) {
+            let known = replaced.map_or(&[][..], |replaced| &replaced.udp);
+            groups.udp.push(Group::taken_over(at_port(ip), known));
+        }
+        for ip in listeners {
+            let known = replaced.map_or(&[][..], |replaced| &replaced.tcp);
+            let mut group = Group::taken_over(at_port(ip), known);
+            // The kernel gives connections to each listener that is open.
+            group.sockets.truncate(count);
+            groups.tcp.push(group);
+        }
+        groups.grow(0, count)?;
+        groups.udp.retain(|group| !group.sockets.is_empty());
+        Ok(groups)
+    }
+
+    /// Binds what is missing for more workers than the first, who run already. Addresses beside a
+    /// wildcard may fail: the wildcard has what comes in there.
+    pub fn grow(&mut self, first: usize, count: usize) -> Result<(), ServeError> {
+        for (place, group) in self.udp.iter_mut().enumerate() {
+            let address = group.address;
+            if group.sockets.len() < first {
+                // It failed before. The next socket would be that of a worker who does not know it.
+                continue;
+            }
+            match group.fill(count, open_udp) {
+                Ok(()) => {}
+                Err(error) if place >= self.listeners.len() => tell_of(address, &error),
+                Err(error) => return Err(ServeError::of_bind(address, error)),
+            }
+        }
+        for group in &mut self.tcp {
+            group
+                .fill(count, open_listener)
+                .map_err(|error| ServeError::of_bind(group.address, error))?;
+        }
+        Ok(())
+    }
+
+    /// Those of one worker, to be its own.
+    pub fn sockets_of(&self, worker: usize) -> io::Result<Sockets> {
+        let udp = self
+            .udp
+            .iter()
+            .filter_map(|group| group.sockets.get(worker));
+        let tcp = self
+            .tcp
+            .iter()
+            .filter_map(|group| group.sockets.get(worker));
+        Ok(Sockets {
+            udp: udp
+                .map(|socket| socket.try_clone())
+                .collect::<io::Result<_>>()?,
+            listeners: tcp
+                .map(|listener| listener.try_clone())
+                .collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Has datagrams go to the first workers, each to the one on the core that they came in on. False
+    /// where the kernel refuses; it then chooses among all sockets by a hash.
+    pub fn steer(&self, cores: &[Option<usize>]) -> bool {
+        self.udp.iter().all(|group| {
+            let there = cores.get(..group.sockets.len()).unwrap_or(cores);
+            let steered = group
+                .sockets
+                .first()
+                .map(|one| steering::steer(&**one, there));
+            if let Some(Err(error)) = &steered {
+                // Forbidden in some sandboxes.
+                tracing::debug!(%error, "datagrams are not steered by core");
+            }
+            matches!(steered, Some(Ok(())))
+        })
+    }
+
+    /// Lets go of listeners that no worker has any more.
+    pub fn truncate_listeners(&mut self, count: usize) {
+        let groups = self.tcp.iter_mut();
+        groups.for_each(|group| group.sockets.truncate(count));
+    }
+
+    /// Lets go of all sockets that no worker has any more.
+    pub fn truncate(&mut self, count: usize) {
+        self.truncate_listeners(count);
+        let groups = self.udp.iter_mut();
+        groups.for_each(|group| group.sockets.truncate(count));
+    }
+
+    /// Has the sockets that no other server of ours took over receive nothing more. What comes from
+    /// now on goes to another server, where one listens there; what has come is still to be answered.
+    pub fn turn_away(&self) {
+        for socket in self.udp.iter().flat_map(|group| &group.sockets) {
+            // One thread starts and ends servers, so that nobody takes it over meanwhile.
+            if Arc::strong_count(socket) == 1 {
+                turn_away(socket);
+            }
+        }
+    }
+
+    /// Where it was told to listen, with the port that was picked. Never empty.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// Whether the wildcards would have sockets for the same addresses of this host now.
+    pub fn is_current(&self) -> bool {
+        let listeners: Vec<_> = self.listeners.iter().map(SocketAddr::ip).collect();
+        self.local == local_addresses(&listeners)
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.listeners.first().map(SocketAddr::port)
+    }
+
+    /// Whether a socket of ours keeps others from an address.
+    fn overlaps(&self, ip: IpAddr) -> bool {
+        let mut own = self.udp.iter().map(|group| group.address.ip());
+        own.any(|own| own == ip || takes(own, ip) || takes(ip, own))
+    }
+}
+
+impl<S> Group<S> {
+    /// Has the sockets of the same address among those known.
+    fn taken_over(address: SocketAddr, known: &[Self]) -> Self {
+        let known = known.iter().find(|group| group.address == address);
+        Self {
+            address,
+            sockets: known.map_or_else(Vec::new, |group| group.sockets.clone()),
+        }
+    }
+
+    fn fill(&mut self, count: usize, open: fn(SocketAddr) -> io::Result<S>) -> io::Result<()> {
+        while self.sockets.len() < count {
+            self.sockets.push(Arc::new(open(self.address)?));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a wildcard has what is sent to an address: `::` takes IPv4 as well.
+pub fn takes(wildcard: IpAddr, ip: IpAddr) -> bool {
+    match wildcard {
+        IpAddr::V4(wildcard) => wildcard.is_unspecified() && ip.is_ipv4(),
+        IpAddr::V6(wildcard) => wildcard.is_unspecified(),
+    }
+}
+
+/// Addresses of this host that the wildcards among the listeners take, up to a bound. Only a wildcard
+/// has the kernel tell with each datagram which address was asked, which costs it time.
+fn local_addresses(listeners: &[IpAddr]) -> Vec<IpAddr> {
+    let wildcards: Vec<_> = listeners.iter().filter(|ip| ip.is_unspecified()).collect();
+    if wildcards.is_empty() {
+        return Vec::new();
+    }
+    let local = interfaces::local_addresses().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read this machine's addresses; none has a socket of its own");
+        Vec::new()
+    });
+    // A link-local address means nothing without its interface (RFC 4007, 6).
+    let is_plain = |ip: &IpAddr| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    local
+        .into_iter()
+        .filter(is_plain)
+        .filter(|ip| wildcards.iter().any(|wildcard| takes(**wildcard, *ip)))
+        .filter(|ip| !listeners.contains(ip))
+        .take(WILDCARD_SOCKETS_MAX)
+        .collect()
+}
+
+fn tell_of(address: SocketAddr, error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => tracing::warn!(
+            "another program listens on {address} and keeps it; Listener has the other addresses"
+        ),
+        // It went away a moment ago, or is not ready yet (RFC 4862, 5.4).
+        _ => tracing::debug!(%address, %error, "the wildcard has what is sent there"),
+    }
+}
