@@ -333,7 +333,7 @@ fn sample_configuration_has_every_key_with_its_default() {
         };
         let shown = match (value, key.kind) {
             (serde_json::Value::String(text), _) => text.clone(),
-            (serde_json::Value::Array(items), Kind::List) => {
+            (serde_json::Value::Array(items), Kind::List | Kind::Texts) => {
                 let items = items.iter().map(|item| item.as_str().unwrap_or("?"));
                 items.collect::<Vec<_>>().join(",")
             }

@@ -26,6 +26,8 @@ pub enum Kind {
     /// Text that is shown as `******`.
     Secret,
     List,
+    /// One text or a list of them; in the environment a list has commas.
+    Texts,
     /// Zone to list; in the environment `zone=ip,ip;zone2=ip`.
     Zones,
 }
@@ -57,7 +59,7 @@ const fn key(
     }
 }
 
-use Kind::{Boolean, List, Secret, Text, Zones};
+use Kind::{Boolean, List, Secret, Text, Texts, Zones};
 use Since::{Fork, MesosDns, Rollcall};
 
 /// RFC 2181, 8: a TTL has 31 bits. The seconds of our own timers share the bound.
@@ -110,7 +112,7 @@ pub const KEYS: &[Key] = &[
     key("TTL", "ROLLCALL_TTL", SECONDS, "60", MesosDns, "TTL of every record, seconds"),
     key("DnsOn", "ROLLCALL_DNS_ON", Boolean, "true", MesosDns, "answer DNS; DnsOn or HttpOn must be on"),
     key("Port", "ROLLCALL_PORT", PORT, "53", MesosDns, "DNS port, UDP and TCP; 0 takes a free one"),
-    key("Listener", "ROLLCALL_LISTENER", Text, "0.0.0.0", MesosDns, "IP address of the DNS server; also that of SOAMname"),
+    key("Listener", "ROLLCALL_LISTENER", Texts, "0.0.0.0", MesosDns, "IP address of the DNS server, or a list of them, IPv4 and IPv6; also those of SOAMname"),
     key("HttpOn", "ROLLCALL_HTTP_ON", Boolean, "true", MesosDns, "serve the HTTP API"),
     key("HttpPort", "ROLLCALL_HTTP_PORT", PORT, "8123", MesosDns, "HTTP port; 0 takes a free one"),
     key("HTTPListener", "ROLLCALL_HTTP_LISTENER", Text, "0.0.0.0", MesosDns, "IP address of the HTTP API"),
@@ -205,6 +207,7 @@ impl Kind {
             Self::Boolean => "true or false".to_owned(),
             Self::Text | Self::Secret => "a string".to_owned(),
             Self::List => "a list of strings".to_owned(),
+            Self::Texts => "a string or a list of strings".to_owned(),
             Self::Zones => "an object of zones, each with a list of resolvers".to_owned(),
         }
     }

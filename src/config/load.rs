@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::values::{self, Wrong};
 use super::zk::ZkUrl;
 use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Source, Spelled};
 use crate::dns::subnet::Subnet;
+use crate::limits::LISTENERS_MAX;
 
 /// Read where -config names no other, and only then allowed to be absent.
 pub const DEFAULT_FILE: &str = "config.json";
@@ -166,7 +167,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         credentials,
         ttl_seconds: settings.integer("TTL")?,
         port: settings.integer("Port")?,
-        listener: address("Listener")?,
+        listeners: listeners(settings)?,
         dns_on: settings.boolean("DnsOn")?,
         http_on: settings.boolean("HttpOn")?,
         http_port: settings.integer("HttpPort")?,
@@ -227,6 +228,28 @@ fn masters(settings: &Settings) -> Result<Vec<Master>, ConfigError> {
         masters.push(master);
     }
     Ok(masters)
+}
+
+fn listeners(settings: &Settings) -> Result<Vec<IpAddr>, ConfigError> {
+    const KEY: &str = "Listener";
+    let mut listeners: Vec<IpAddr> = Vec::new();
+    let list = settings.texts(KEY)?;
+    if list.is_empty() {
+        let cure = "right would be at least one IP address, or 0.0.0.0 for all";
+        return Err(settings.wrong(KEY, "there is no address", cure));
+    }
+    if list.len() > LISTENERS_MAX {
+        let problem = format!("these are {} addresses", list.len());
+        let cure = format!("right would be {LISTENERS_MAX} at most, or 0.0.0.0 or :: for all");
+        return Err(settings.wrong(KEY, problem, cure));
+    }
+    for text in list {
+        let wrong = |(problem, cure)| settings.wrong_part(KEY, &text, problem, cure);
+        let address = values::listener(&text).map_err(wrong)?;
+        values::goes_beside(address, &listeners).map_err(wrong)?;
+        listeners.push(address);
+    }
+    Ok(listeners)
 }
 
 fn soa(settings: &Settings, domain: &str) -> Result<Soa, ConfigError> {

@@ -74,7 +74,8 @@ pub struct Config {
     /// `TTL` of every record, 0 to 2^31 - 1 seconds.
     pub ttl_seconds: u32,
     pub port: u16,
-    pub listener: IpAddr,
+    /// `Listener`, in the order written: at least one, none twice, none beside a wildcard that takes it.
+    pub listeners: Vec<IpAddr>,
     pub dns_on: bool,
     pub http_on: bool,
     pub http_port: u16,

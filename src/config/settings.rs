@@ -92,6 +92,14 @@ impl Settings {
         texts(&self.value(name).0).ok_or_else(|| self.wrong_type(name))
     }
 
+    /// The one text, or those of the list.
+    pub fn texts(&self, name: &'static str) -> Result<Vec<String>, ConfigError> {
+        match &self.value(name).0 {
+            Json::Text(text) => Ok(vec![text.clone()]),
+            list => texts(list).ok_or_else(|| self.wrong_type(name)),
+        }
+    }
+
     /// Zones as written, with their resolvers; of equal zones the later wins.
     pub fn zones(&self, name: &'static str) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
         let Json::Object(members) = &self.value(name).0 else {
@@ -191,6 +199,9 @@ fn from_text(kind: Kind, text: &str) -> Result<Json, String> {
         },
         Kind::Text | Kind::Secret => Json::Text(text.to_owned()),
         Kind::List => list_from_text(text),
+        // Without a comma it is read, and shown in errors, as it stands there.
+        Kind::Texts if text.contains(',') || text.trim() == "[]" => list_from_text(text),
+        Kind::Texts => Json::Text(text.to_owned()),
         Kind::Zones => {
             let zones = text
                 .split(';')
@@ -230,6 +241,9 @@ mod tests {
         let list = Json::List(vec![text("a:1"), text("b:2")]);
         assert_eq!(from_text(Kind::List, "a:1, b:2"), Ok(list));
         assert_eq!(from_text(Kind::List, "[]"), Ok(Json::List(Vec::new())));
+        let list = Json::List(vec![text("::1"), text("127.0.0.1")]);
+        assert_eq!(from_text(Kind::Texts, "::1, 127.0.0.1"), Ok(list));
+        assert_eq!(from_text(Kind::Texts, "::1"), Ok(text("::1")));
         assert_eq!(from_text(Kind::Boolean, "TRUE"), Ok(Json::Boolean(true)));
         assert!(from_text(Kind::Boolean, "yes").is_err());
         let zones = Json::Object(vec![

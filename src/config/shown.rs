@@ -19,6 +19,14 @@ impl Config {
             .unwrap_or_default()
     }
 
+    /// One as a string, as in mesos-dns; several as a list, which only Rollcall has.
+    fn listeners_shown(&self) -> Value {
+        match self.listeners.as_slice() {
+            [listener] => listener.to_string().into(),
+            listeners => listeners.iter().map(ToString::to_string).collect(),
+        }
+    }
+
     /// `/v1/config`; `serial` is that of the published table, in `SOASerial`.
     pub fn upstream_json(&self, serial: u32) -> Value {
         let sources: Vec<&str> = self.ip_sources.iter().map(|source| source.name()).collect();
@@ -45,7 +53,7 @@ impl Config {
             "Zk": self.zk_shown(),
             "Domain": self.domain,
             "File": path_text(&self.file),
-            "Listener": self.listener.to_string(),
+            "Listener": self.listeners_shown(),
             "HTTPListener": self.http_listener.to_string(),
             "RecurseOn": self.recurse_on,
             "DnsOn": self.dns_on,

@@ -59,6 +59,33 @@ pub fn listener(text: &str) -> Result<IpAddr, Wrong> {
     })
 }
 
+/// Whether a listener can stand beside others: none of them has what is sent to another.
+pub fn goes_beside(listener: IpAddr, others: &[IpAddr]) -> Result<(), Wrong> {
+    if others.contains(&listener) {
+        return Err(wrong("this address is listed twice", "each address once"));
+    }
+    // The socket of `::` has IPv4 too.
+    let takes = |wildcard: IpAddr, other: IpAddr| {
+        wildcard.is_unspecified() && (wildcard.is_ipv6() || other.is_ipv4())
+    };
+    match others
+        .iter()
+        .find(|&&other| takes(listener, other) || takes(other, listener))
+    {
+        None => Ok(()),
+        Some(&other) => {
+            let (wildcard, covered) = match takes(listener, other) {
+                true => (listener, other),
+                false => (other, listener),
+            };
+            Err(wrong(
+                &format!("{wildcard} has what is sent to {covered} already"),
+                &format!("{wildcard} without {covered}, or single addresses only"),
+            ))
+        }
+    }
+}
+
 /// Whether the system's resolver may be asked for it.
 pub fn is_host_name(host: &str) -> bool {
     let strange =
@@ -181,6 +208,37 @@ mod tests {
             "127.0.0.1:70000",
         ] {
             assert!(resolver(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_listener_stands_beside_one_that_has_its_datagrams() {
+        let beside = |new: &str, old: &[&str]| {
+            let old: Vec<_> = old.iter().map(|old| listener(old).expect("good")).collect();
+            goes_beside(listener(new).expect("good"), &old)
+        };
+        assert_eq!(beside("127.0.0.2", &["127.0.0.1", "::1"]), Ok(()));
+        assert_eq!(beside("::1", &["0.0.0.0"]), Ok(()));
+        assert_eq!(beside("0.0.0.0", &["::1"]), Ok(()));
+        assert!(beside("::0", &["::1"]).is_err());
+        for (new, old, problem) in [
+            ("::1", "0::1", "twice"),
+            (
+                "127.0.0.1",
+                "0.0.0.0",
+                "0.0.0.0 has what is sent to 127.0.0.1",
+            ),
+            (
+                "0.0.0.0",
+                "127.0.0.1",
+                "0.0.0.0 has what is sent to 127.0.0.1",
+            ),
+            ("::", "0.0.0.0", ":: has what is sent to 0.0.0.0"),
+            ("::1", "::", ":: has what is sent to ::1"),
+        ] {
+            let (found, cure) = beside(new, &[old]).expect_err(new);
+            assert!(found.contains(problem), "{new} beside {old}: {found}");
+            assert!(cure.starts_with("right would be"), "{cure}");
         }
     }
 

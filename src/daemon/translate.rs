@@ -20,7 +20,7 @@ pub fn serve_options(config: &Config) -> Option<ServeOptions> {
     config.dns_on.then(|| ServeOptions {
         workers: config.workers,
         seed: fastrand::u64(..),
-        ..ServeOptions::new(SocketAddr::new(config.listener, config.port))
+        ..ServeOptions::at(config.listeners.clone(), config.port)
     })
 }
 
@@ -84,7 +84,7 @@ pub fn refresh_settings(config: &Config, http: Http, answering: Answering) -> re
             time_max: config.hold_max,
         },
         naming: naming(config),
-        listener: config.listener,
+        listeners: config.listeners.clone(),
         answering,
         warm: config
             .state_directory

@@ -48,7 +48,7 @@ pub struct Naming {
     pub masters: Box<[Endpoint]>,
     /// `SOAMname` with its final dot, in the configuration's spelling.
     pub soa_mname: Box<str>,
-    /// What `SOAMname` resolves to: the listener's address, or where that is 0.0.0.0 or :: every
+    /// What `SOAMname` resolves to: the listeners' addresses, and where one is 0.0.0.0 or :: every
     /// address of this machine that is not a loopback address.
     pub listener_addresses: Box<[IpAddr]>,
 }

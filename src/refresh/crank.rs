@@ -132,7 +132,7 @@ impl Crank {
         let press = Press::new(
             published,
             settings.naming.clone(),
-            settings.listener,
+            settings.listeners.clone(),
             settings.answering.clone(),
         );
         let mut crank = Self {
@@ -374,7 +374,7 @@ impl Crank {
     fn configure(&mut self, settings: Settings, wake: Wake, now: Instant) {
         self.press.configure(
             settings.naming.clone(),
-            settings.listener,
+            settings.listeners.clone(),
             settings.answering.clone(),
         );
         self.holder.set(settings.hold);

@@ -64,7 +64,7 @@ pub struct Settings {
     pub state_timeout: Duration,
     pub hold: HoldSettings,
     pub naming: Naming,
-    pub listener: IpAddr,
+    pub listeners: Vec<IpAddr>,
     pub answering: Answering,
     /// Where records are kept for the next start; `None`: nowhere.
     pub warm: Option<WarmSettings>,

@@ -34,9 +34,9 @@ pub enum Pressed {
 /// The refresh thread's workshop.
 pub struct Press {
     hosts: HostResolver,
-    /// Its `listener_addresses` are read anew where the listener is a wildcard.
+    /// Its `listener_addresses` are read anew where a listener is a wildcard.
     naming: Naming,
-    listener: IpAddr,
+    listeners: Vec<IpAddr>,
     answering: Answering,
     /// The configuration differs from that which the table was made with.
     is_configured_anew: bool,
@@ -56,13 +56,13 @@ impl Press {
     pub fn new(
         published: Published,
         naming: Naming,
-        listener: IpAddr,
+        listeners: Vec<IpAddr>,
         answering: Answering,
     ) -> Self {
         Self {
             hosts: HostResolver::default(),
             naming,
-            listener,
+            listeners,
             answering,
             is_configured_anew: false,
             publisher: Publisher::new(published),
@@ -77,10 +77,10 @@ impl Press {
     }
 
     /// Takes another configuration; `press` then applies it.
-    pub fn configure(&mut self, naming: Naming, listener: IpAddr, answering: Answering) {
+    pub fn configure(&mut self, naming: Naming, listeners: Vec<IpAddr>, answering: Answering) {
         self.is_configured_anew |= self.answering != answering;
         self.naming = naming;
-        self.listener = listener;
+        self.listeners = listeners;
         self.answering = answering;
         self.addresses_due = Instant::now();
     }
@@ -252,7 +252,7 @@ impl Press {
     fn naming_now(&mut self, now: Instant) -> Arc<Naming> {
         let known = self.world.as_ref().map(|world| &world.naming);
         if now >= self.addresses_due || known.is_none() {
-            self.naming.listener_addresses = listener_addresses(self.listener).into();
+            self.naming.listener_addresses = listener_addresses(&self.listeners).into();
             self.addresses_due = now + ADDRESSES_EVERY;
         }
         match known {
@@ -292,22 +292,21 @@ impl Press {
     }
 }
 
-/// What SOAMname resolves to: the listener's address, or where that is a wildcard every address of
+/// What SOAMname resolves to: the listeners' addresses, and where one is a wildcard every address of
 /// this machine that is not a loopback one, as mesos-dns has it.
-fn listener_addresses(listener: IpAddr) -> Vec<IpAddr> {
-    if !listener.is_unspecified() {
-        return vec![listener];
+fn listener_addresses(listeners: &[IpAddr]) -> Vec<IpAddr> {
+    let named = listeners.iter().filter(|ip| !ip.is_unspecified());
+    let mut addresses: Vec<IpAddr> = named.copied().collect();
+    if addresses.len() == listeners.len() {
+        return addresses;
     }
     match sys::interfaces::local_addresses() {
-        Ok(addresses) => addresses
-            .into_iter()
-            .filter(|address| !address.is_loopback())
-            .collect(),
+        Ok(local) => addresses.extend(local.into_iter().filter(|address| !address.is_loopback())),
         Err(failure) => {
-            warn!("cannot read this machine's addresses, SOAMname has none: {failure}");
-            Vec::new()
+            warn!("cannot read this machine's addresses, SOAMname has no more of them: {failure}");
         }
     }
+    addresses
 }
 
 /// max(previous + 1, unix time), so that it rises with every change and survives a restart

@@ -75,11 +75,11 @@ impl Groups {
             local,
         };
         for ip in listeners.iter().chain(&groups.local) {
-            let known = replaced.map_or(&[][..], |replaced| &replaced.udp);
+            let known = replaced.map_or(Default::default(), |replaced| replaced.udp.as_slice());
             groups.udp.push(Group::taken_over(at_port(ip), known));
         }
         for ip in listeners {
-            let known = replaced.map_or(&[][..], |replaced| &replaced.tcp);
+            let known = replaced.map_or(Default::default(), |replaced| replaced.tcp.as_slice());
             let mut group = Group::taken_over(at_port(ip), known);
             // The kernel gives connections to each listener that is open.
             group.sockets.truncate(count);

@@ -124,9 +124,13 @@ pub struct ServeOptions {
 
 impl ServeOptions {
     pub fn new(address: SocketAddr) -> Self {
+        Self::at(vec![address.ip()], address.port())
+    }
+
+    pub fn at(listeners: Vec<IpAddr>, port: u16) -> Self {
         Self {
-            listeners: vec![address.ip()],
-            port: address.port(),
+            listeners,
+            port,
             workers: 0,
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,

@@ -246,6 +246,33 @@ fn bad_lists_of_sources_and_resolvers_are_refused() {
         ),
         (r#""Listener":"localhost""#, "Listener", "localhost"),
         (
+            r#""Listener":["127.0.0.1","localhost"]"#,
+            "Listener",
+            "localhost",
+        ),
+        (
+            r#""Listener":["::1","127.0.0.1","0::1"]"#,
+            "Listener",
+            "0::1",
+        ),
+        (
+            r#""Listener":["0.0.0.0","127.0.0.1"]"#,
+            "Listener",
+            "0.0.0.0 without 127.0.0.1",
+        ),
+        (
+            r#""Listener":["0.0.0.0","::"]"#,
+            "Listener",
+            ":: without 0.0.0.0",
+        ),
+        (r#""Listener":[]"#, "Listener", "there is no address"),
+        (r#""Listener":"127.0.0.1,::1""#, "Listener", "no IP address"),
+        (
+            r#""Listener":7"#,
+            "Listener",
+            "a string or a list of strings",
+        ),
+        (
             r#""HTTPListener":"no.such.host""#,
             "HTTPListener",
             "no.such.host",

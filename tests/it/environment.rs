@@ -16,6 +16,7 @@ fn environment_wins_over_the_file() {
             "corp=10.0.0.2,10.0.0.3;lab=10.0.0.4:5353",
         ),
         ("ROLLCALL_DNS_ON", "true"),
+        ("ROLLCALL_LISTENER", "127.0.0.2, ::1"),
         ("ROLLCALL_TTL", ""),
         ("ROLLCALL_MASTER", "x"),
     ];
@@ -32,6 +33,7 @@ fn environment_wins_over_the_file() {
             "RefreshSeconds 30 environment, ROLLCALL_REFRESH_SECONDS",
             "Masters [\"10.0.0.1:5050\",\"m2.example:5050\"] environment",
             "ZoneResolvers {\"corp\":[\"10.0.0.2\",\"10.0.0.3\"],\"lab\":[\"10.0.0.4:5353\"]}",
+            "Listener [\"127.0.0.2\",\"::1\"] environment, ROLLCALL_LISTENER",
             "TTL 9 file",
             "warning: environment: unknown variable ROLLCALL_MASTER is ignored; the nearest known one is ROLLCALL_MASTERS",
         ],
@@ -47,6 +49,8 @@ fn wrong_variables_are_refused_by_their_name() {
         ("ROLLCALL_RESOLVERS", "8.8.8.8,dns"),
         ("ROLLCALL_ZONE_RESOLVERS", "corp"),
         ("ROLLCALL_LISTENER", "eth0"),
+        ("ROLLCALL_LISTENER", "127.0.0.1,eth0"),
+        ("ROLLCALL_LISTENER", "::1,127.0.0.1,::1"),
     ] {
         let (output, _) = check("variables", &with_masters(""), &[(variable, value)]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
