@@ -12,6 +12,7 @@ mod election;
 mod following;
 mod http;
 mod iam;
+mod listeners;
 mod live;
 mod live_tls;
 mod publishing;

@@ -50,7 +50,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(server: SocketAddr) -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").expect("a port on loopback");
+        let from = match server {
+            SocketAddr::V4(_) => "127.0.0.1:0",
+            SocketAddr::V6(_) => "[::1]:0",
+        };
+        let udp = UdpSocket::bind(from).expect("a port on loopback");
         udp.connect(server).expect("loopback has a route");
         udp.set_read_timeout(Some(Duration::from_secs(5)))
             .expect("a timeout above zero");
