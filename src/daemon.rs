@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, ConfigError, Loaded};
 use crate::http::SharedConfig;
@@ -117,6 +117,9 @@ impl Daemon {
 
     fn start_with(config: Config, give_up: GiveUp) -> Result<Self, DaemonError> {
         sys::memory::use_one_heap();
+        if let Err(error) = sys::descriptors::raise_limit() {
+            debug!(%error, "the limit on open files stays as it is");
+        }
         install_tls_provider();
         let published = Published::default();
         let freshness = SharedFreshness::default();

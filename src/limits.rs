@@ -39,6 +39,8 @@ pub const LISTENERS_MAX: usize = 16;
 /// Addresses of this host that get sockets of their own beside a wildcard listener; what is sent to the
 /// rest comes in on the wildcard's.
 pub const WILDCARD_SOCKETS_MAX: usize = 16;
+/// The part of the descriptors that the process may have open which they take at most.
+pub const WILDCARD_DESCRIPTORS_PART: usize = 4;
 /// Where port 0 was asked for: attempts to find one that is free for UDP and TCP alike.
 pub const PORT_PICKS_MAX: usize = 32;
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use super::sockets::{ServeError, Sockets, open_listener, open_udp, probe, turn_away};
-use crate::limits::{PORT_PICKS_MAX, WILDCARD_SOCKETS_MAX};
-use crate::sys::{interfaces, steering};
+use crate::limits::{PORT_PICKS_MAX, WILDCARD_DESCRIPTORS_PART, WILDCARD_SOCKETS_MAX};
+use crate::sys::{descriptors, interfaces, steering};
 
 /// The sockets of one address: those of all workers, in the order in which they are in the kernel's
 /// group. Another server of this process may have them too.
@@ -22,6 +22,8 @@ pub struct Groups {
     listeners: Vec<SocketAddr>,
     /// Addresses of this host that a wildcard takes and that were to have sockets of their own.
     local: Vec<IpAddr>,
+    /// How many such addresses there may be.
+    local_max: usize,
     /// For the listeners, then for such addresses; also of workers that were dismissed: closing one
     /// would lose what comes in just then.
     udp: Vec<Group<UdpSocket>>,
@@ -67,12 +69,15 @@ impl Groups {
             }
         }
         let at_port = |&ip: &IpAddr| SocketAddr::new(ip, port);
-        let local = local_addresses(listeners);
+        let descriptors = descriptors::limit().unwrap_or_default();
+        let local_max = local_addresses_max(descriptors, count);
+        let local = local_addresses(listeners, local_max);
         let mut groups = Self {
             listeners: listeners.iter().map(at_port).collect(),
             udp: Vec::with_capacity(listeners.len() + local.len()),
             tcp: Vec::with_capacity(listeners.len()),
             local,
+            local_max,
         };
         for ip in listeners.iter().chain(&groups.local) {
             let known = replaced.map_or(Default::default(), |replaced| replaced.udp.as_slice());
@@ -182,7 +187,7 @@ impl Groups {
     /// Whether the wildcards would have sockets for the same addresses of this host now.
     pub fn is_current(&self) -> bool {
         let listeners: Vec<_> = self.listeners.iter().map(SocketAddr::ip).collect();
-        self.local == local_addresses(&listeners)
+        self.local == local_addresses(&listeners, self.local_max)
     }
 
     fn port(&self) -> Option<u16> {
@@ -215,7 +220,7 @@ impl<S> Group<S> {
 }
 
 /// Whether a wildcard has what is sent to an address: `::` takes IPv4 as well.
-pub fn takes(wildcard: IpAddr, ip: IpAddr) -> bool {
+fn takes(wildcard: IpAddr, ip: IpAddr) -> bool {
     match wildcard {
         IpAddr::V4(wildcard) => wildcard.is_unspecified() && ip.is_ipv4(),
         IpAddr::V6(wildcard) => wildcard.is_unspecified(),
@@ -224,7 +229,7 @@ pub fn takes(wildcard: IpAddr, ip: IpAddr) -> bool {
 
 /// Addresses of this host that the wildcards among the listeners take, up to a bound. Only a wildcard
 /// has the kernel tell with each datagram which address was asked, which costs it time.
-fn local_addresses(listeners: &[IpAddr]) -> Vec<IpAddr> {
+fn local_addresses(listeners: &[IpAddr], max: usize) -> Vec<IpAddr> {
     let wildcards: Vec<_> = listeners.iter().filter(|ip| ip.is_unspecified()).collect();
     if wildcards.is_empty() {
         return Vec::new();
@@ -240,8 +245,15 @@ fn local_addresses(listeners: &[IpAddr]) -> Vec<IpAddr> {
         .filter(is_plain)
         .filter(|ip| wildcards.iter().any(|wildcard| takes(**wildcard, *ip)))
         .filter(|ip| !listeners.contains(ip))
-        .take(WILDCARD_SOCKETS_MAX)
+        .take(max)
         .collect()
+}
+
+/// How many addresses may have sockets of their own where there are so many descriptors and workers:
+/// each worker has one descriptor of a socket, and the server another.
+fn local_addresses_max(descriptors: usize, workers: usize) -> usize {
+    let spared = descriptors / WILDCARD_DESCRIPTORS_PART;
+    WILDCARD_SOCKETS_MAX.min(spared / (2 * workers.max(1)))
 }
 
 fn tell_of(address: SocketAddr, error: &io::Error) {
@@ -251,5 +263,46 @@ fn tell_of(address: SocketAddr, error: &io::Error) {
         ),
         // It went away a moment ago, or is not ready yet (RFC 4862, 5.4).
         _ => tracing::debug!(%address, %error, "the wildcard has what is sent there"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_local_addresses_leave_most_descriptors_to_connections() {
+        assert_eq!(local_addresses_max(1 << 20, 64), WILDCARD_SOCKETS_MAX);
+        assert_eq!(local_addresses_max(1024, 64), 2);
+        assert_eq!(local_addresses_max(1024, 1024), 0);
+        assert_eq!(local_addresses_max(0, 0), 0);
+    }
+
+    #[test]
+    fn wildcard_takes_its_own_family_and_that_of_ipv6_both() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for (wildcard, other, expected) in [
+            ("0.0.0.0", "127.0.0.1", true),
+            ("0.0.0.0", "::1", false),
+            ("::", "127.0.0.1", true),
+            ("::", "::1", true),
+            ("::1", "::1", false),
+        ] {
+            assert_eq!(
+                takes(ip(wildcard), ip(other)),
+                expected,
+                "{wildcard} {other}"
+            );
+        }
+    }
+
+    #[test]
+    fn local_addresses_of_a_wildcard_are_those_that_can_be_bound() {
+        let any = [IpAddr::from([0, 0, 0, 0])];
+        let local = local_addresses(&any, WILDCARD_SOCKETS_MAX);
+        assert!(local.contains(&IpAddr::from([127, 0, 0, 1])));
+        assert!(local.iter().all(IpAddr::is_ipv4));
+        assert!(local_addresses(&any, 0).is_empty());
+        assert!(local_addresses(&[[127, 0, 0, 1].into()], 16).is_empty());
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod block;
+pub mod descriptors;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;
