@@ -38,7 +38,8 @@ impl fmt::Display for ServeError {
             Self::AddressInUse(address) => write!(
                 formatter,
                 "cannot bind {address}: address already in use; stop the program that listens \
-                 there (mesos-dns, systemd-resolved, dnsmasq?) or set Listener/Port"
+                 there (mesos-dns, systemd-resolved, dnsmasq?) or set Listener to the addresses that it \
+                 leaves, or Port"
             ),
             Self::PermissionDenied(address) => write!(
                 formatter,

@@ -1,6 +1,6 @@
 //! Answering threads: which of them gets a datagram, and how they come and go while clients ask.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -37,23 +37,53 @@ fn ask(client: &Client) {
 
 #[test]
 fn datagram_is_answered_on_the_core_that_it_came_in_on() {
-    let server = start(0);
-    let stats = server.stats();
-    let cores = affinity::allowed_cores().expect("cores");
-    assert_eq!(server.worker_count(), cores.len());
-    // What is sent on loopback comes in on the sender's core.
-    for (index, &core) in cores.iter().enumerate() {
-        let queries = || stats.worker(index).expect("a worker").queries_udp.value();
-        let before = queries();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                affinity::pin_current_thread(core).expect("a core of ours");
-                for _ in 0..50 {
-                    ask(&Client::new(server.local_address()));
-                }
+    // With a wildcard: once at an address that has sockets of its own, once at one that has none.
+    for (listener, asked) in [
+        ([127, 0, 0, 1], [127, 0, 0, 1]),
+        ([0, 0, 0, 0], [127, 0, 0, 1]),
+        ([0, 0, 0, 0], [127, 0, 0, 2]),
+    ] {
+        let server = start_at((listener, 0).into(), None, 0);
+        let address = (asked, server.local_address().port()).into();
+        let stats = server.stats();
+        let cores = affinity::allowed_cores().expect("cores");
+        assert_eq!(server.worker_count(), cores.len());
+        // What is sent on loopback comes in on the sender's core.
+        for (index, &core) in cores.iter().enumerate() {
+            let queries = || stats.worker(index).expect("a worker").queries_udp.value();
+            let before = queries();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    affinity::pin_current_thread(core).expect("a core of ours");
+                    for _ in 0..50 {
+                        ask(&Client::new(address));
+                    }
+                });
             });
-        });
-        assert_eq!(queries() - before, 50, "core {core}");
+            assert_eq!(queries() - before, 50, "core {core}, {asked:?}");
+        }
+    }
+}
+
+/// As systemd-resolved has 127.0.0.53 alone.
+#[test]
+fn wildcard_that_another_program_is_in_the_way_of_is_refused_and_a_list_is_not() {
+    let other = UdpSocket::bind("127.0.0.53:0").expect("a port");
+    let port = other.local_addr().expect("its address").port();
+    let start = |listeners: &[[u8; 4]]| {
+        let listeners = listeners.iter().map(|&ip| ip.into()).collect();
+        let responder = |seed| Responder::new(&settings(), seed);
+        let options = ServeOptions::at(listeners, port);
+        Server::start(&options, &Published::default(), responder)
+    };
+    let refused = start(&[[0, 0, 0, 0]]).err().expect("refused").to_string();
+    assert!(
+        refused.contains("set Listener to the addresses"),
+        "{refused}"
+    );
+    let server = start(&[[127, 0, 0, 1], [127, 0, 0, 2]]).expect("a server");
+    for &address in server.local_addresses() {
+        ask(&Client::new(address));
     }
 }
 
