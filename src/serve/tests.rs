@@ -475,12 +475,13 @@ fn flood_of_datagrams_starves_neither_tcp_nor_another_listener() {
         ..ServeOptions::at(ips.into(), 0)
     });
     let port = server.local_address().port();
-    let flooding = AtomicBool::new(true);
+    let (flooding, begin) = (AtomicBool::new(true), Instant::now());
     thread::scope(|scope| {
         for ip in &ips[..2] {
             scope.spawn(|| {
                 let client = udp_client(SocketAddr::new(*ip, port));
-                while flooding.load(Ordering::Relaxed) {
+                // The deadline is for a failure below, which would leave nobody to stop it.
+                while flooding.load(Ordering::Relaxed) && begin.elapsed() < 3 * DEADLINE {
                     let _ = client.send(&query(1, b"flood"));
                 }
             });
