@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn local_addresses_of_a_wildcard_are_those_that_can_be_bound() {
         let any = [IpAddr::from([0, 0, 0, 0])];
-        let local = local_addresses(&any, WILDCARD_SOCKETS_MAX);
+        let local = local_addresses(&any, usize::MAX);
         assert!(local.contains(&IpAddr::from([127, 0, 0, 1])));
         assert!(local.iter().all(IpAddr::is_ipv4));
         assert!(local_addresses(&any, 0).is_empty());
-        assert!(local_addresses(&[[127, 0, 0, 1].into()], 16).is_empty());
+        assert!(local_addresses(&[[127, 0, 0, 1].into()], usize::MAX).is_empty());
     }
 }
