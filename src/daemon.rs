@@ -23,7 +23,8 @@ use crate::mesos::http::{ClientSettings, Http};
 use crate::refresh::{GiveUp, Parts, Refresher, Wake};
 use crate::responses::publish::Published;
 use crate::serve::respond::{Responder, SharedSettings};
-use crate::serve::{ServeError, ServeOptions, Server};
+use crate::serve::{ServeError, ServeOptions, Server, engines};
+use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
 use crate::{http, sys};
 use translate::{answering, http_address, refresh_settings, respond_settings, serve_options};
@@ -33,6 +34,7 @@ pub struct Daemon {
     config: SharedConfig,
     published: Published,
     freshness: SharedFreshness,
+    engine: SharedEngine,
     respond_settings: SharedSettings,
     masters: Http,
     server: Option<Server>,
@@ -103,6 +105,16 @@ pub fn run(
     }
 }
 
+/// What this host would make of a configuration, for `rollcall check`; nothing is started.
+pub fn findings(config: &Config) -> Vec<String> {
+    let options = serve_options(config);
+    let engine = options.map(|options| engines::choose(options.engine));
+    engine
+        .map(|choice| format!("datagrams: {choice}"))
+        .into_iter()
+        .collect()
+}
+
 /// Chooses the one TLS provider of the whole program. Before anything reads a certificate.
 pub fn install_tls_provider() {
     // An error means that it is installed already.
@@ -129,10 +141,12 @@ impl Daemon {
         let server = serve_options(&config)
             .map(|options| start_server(None, &options, &published, &respond))
             .transpose()?;
+        let engine = SharedEngine::default();
+        engine.store(server.as_ref().map(engine_of));
         let listen = http_address(&config);
         let shared_config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
         let http = listen
-            .map(|listen| start_http(listen, &shared_config, &published, &freshness))
+            .map(|listen| start_http(listen, &shared_config, &published, &freshness, &engine))
             .transpose()?;
         let config = shared_config.load_full();
         let refresher = Refresher::start(Parts {
@@ -147,6 +161,7 @@ impl Daemon {
             config: shared_config,
             published,
             freshness,
+            engine,
             respond_settings: respond,
             masters,
             server,
@@ -209,6 +224,7 @@ impl Daemon {
         let same_address = match (&options, serve_options(&old)) {
             (Some(new), Some(old)) => {
                 (&new.listeners, new.port) == (&old.listeners, old.port)
+                    && new.engine == old.engine
                     && self.server.as_ref().is_some_and(Server::is_current)
             }
             (new, old) => new.is_none() && old.is_none(),
@@ -217,7 +233,15 @@ impl Daemon {
         let same_http = listen == http_address(&old);
         let http = listen
             .filter(|_| !same_http)
-            .map(|listen| start_http(listen, &self.config, &self.published, &self.freshness))
+            .map(|listen| {
+                start_http(
+                    listen,
+                    &self.config,
+                    &self.published,
+                    &self.freshness,
+                    &self.engine,
+                )
+            })
             .transpose()?;
         // Two servers may share sockets and a port, so that the new one is there before the old one goes.
         let server = options
@@ -237,6 +261,7 @@ impl Daemon {
         self.masters = masters;
         if !same_address {
             self.server = server;
+            self.engine.store(self.server.as_ref().map(engine_of));
         }
         if !same_http {
             self.http = http;
@@ -267,6 +292,14 @@ impl Daemon {
         if !addresses.is_empty() {
             info!("answering DNS for {domain} on {}", addresses.join(", "));
         }
+        if let Some(server) = &self.server {
+            let choice = server.engine();
+            let uses = choice.uses.name();
+            match choice.fell_back {
+                true => warn!("datagrams are moved by {uses}: {}", choice.why),
+                false => info!("datagrams are moved by {uses}: {}", choice.why),
+            }
+        }
         if let Some(address) = self.http_address() {
             info!("answering HTTP on {address}");
         }
@@ -284,16 +317,26 @@ fn start_server(
     Server::start_beside(replaced, options, published, responder).map_err(DaemonError::Serve)
 }
 
+fn engine_of(server: &Server) -> Arc<EngineInUse> {
+    let choice = server.engine();
+    Arc::new(EngineInUse {
+        name: choice.uses.name(),
+        why: choice.why.clone(),
+    })
+}
+
 fn start_http(
     listen: SocketAddr,
     config: &SharedConfig,
     published: &Published,
     freshness: &SharedFreshness,
+    engine: &SharedEngine,
 ) -> Result<http::Server, DaemonError> {
     let settings = http::HttpSettings {
         listen,
         config: Arc::clone(config),
         freshness: freshness.clone(),
+        engine: Arc::clone(engine),
     };
     http::Server::start(settings, Arc::clone(published)).map_err(DaemonError::Http)
 }

@@ -31,6 +31,14 @@ pub const UDP_BATCHES_AT_STOP_MAX: usize = 256;
 /// How long a worker waits for room to send before it gives up the rest of a batch; meanwhile
 /// queries wait in the socket's buffer.
 pub const UDP_SEND_WAIT_MS: u16 = 5;
+/// UDP sockets of one worker.
+pub const UDP_SOCKETS_PER_WORKER_MAX: usize = 32;
+/// Buffers that an io_uring engine receives into, per worker: what may come while a batch is answered.
+pub const URING_BUFFERS: usize = 256;
+/// Entries that can be queued: a batch of answers, a receive for each socket, one watch.
+pub const URING_SUBMISSIONS: u32 = 128;
+/// Completions that can wait: a message in each buffer, and failed entries.
+pub const URING_COMPLETIONS: u32 = 1024;
 /// Threads that answer; more than any affinity mask that the C library can express.
 pub const WORKERS_MAX: usize = 1024;
 /// Addresses of `Listener`: more than a host of a cluster has, few enough that one system call waits
@@ -314,6 +322,10 @@ pub const SIMULATE_STEPS_MAX: usize = 100_000;
 /// Pauses that a fault may ask for: longer ones are a silence.
 pub const SIMULATE_PAUSE_MS_MAX: u64 = 600_000;
 
+const _: () =
+    assert!(UDP_BATCH_DATAGRAMS + UDP_SOCKETS_PER_WORKER_MAX < URING_SUBMISSIONS as usize);
+const _: () = assert!(URING_BUFFERS + 2 * URING_SUBMISSIONS as usize <= URING_COMPLETIONS as usize);
+const _: () = assert!(URING_BUFFERS >= 2 * UDP_BATCH_DATAGRAMS);
 const _: () = assert!(2 * HTTP_STOP_MS_MAX + (REFRESH_STOP_MAX.as_millis() as u64) < 2_000);
 const _: () = assert!(UDP_PLAIN_BYTES_MAX <= UDP_EDNS_BYTES_MAX);
 const _: () = assert!(UDP_EDNS_BYTES_MAX <= UDP_QUERY_BYTES_MAX);

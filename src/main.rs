@@ -28,7 +28,13 @@ fn run() -> Result<(), Box<dyn Error>> {
         Command::Help => print(cli::HELP),
         Command::SimulateHelp => print(cli::simulate::HELP),
         Command::Version => print(concat!("rollcall ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Check { config } => print(&config::check::report(&load(config)?)),
+        Command::Check { config } => {
+            let loaded = load(config)?;
+            print(&config::check::report(
+                &loaded,
+                &daemon::findings(&loaded.config),
+            ));
+        }
         Command::Explain(asked) => print(&cli::explain::run(&asked, load)?),
         Command::Demo(flags) => simulate::demo::run(&flags.for_demo())?,
         Command::Simulate(flags) => simulate::run(&flags.for_simulate()?)?,

@@ -9,8 +9,8 @@ use super::keys::CREDENTIALS;
 use super::{Loaded, Secret};
 use crate::dns::subnet::Subnet;
 
-/// The report of a configuration that is taken.
-pub fn report(loaded: &Loaded) -> String {
+/// The report of a configuration that is taken. `found` is what was found out about this host.
+pub fn report(loaded: &Loaded, found: &[String]) -> String {
     let config = &loaded.config;
     let shown = config.upstream_json(0);
     let mut text = String::new();
@@ -47,6 +47,7 @@ pub fn report(loaded: &Loaded) -> String {
                 Secret::File(path) => Value::from(path.display().to_string()),
                 Secret::Text(_) => Value::from(""),
             },
+            "Engine" => Value::from(config.engine.name()),
             "Workers" => Value::from(config.workers),
             key => match key.strip_prefix(CREDENTIALS) {
                 Some(field) => shown[CREDENTIALS][field.trim_start_matches('.')].clone(),
@@ -54,6 +55,9 @@ pub fn report(loaded: &Loaded) -> String {
             },
         };
         _ = writeln!(text, "  {key:<27} {:<32} {origin}", value.to_string());
+    }
+    for line in found {
+        _ = writeln!(text, "{line}");
     }
     for warning in &loaded.warnings {
         _ = writeln!(text, "warning: {warning}");
@@ -78,7 +82,7 @@ mod tests {
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let loaded = Config::load(None, variables.into_iter()).expect("good");
-        let text = report(&loaded);
+        let text = report(&loaded, &["engine: epoll".to_owned()]);
         for key in KEYS {
             let line = text
                 .lines()

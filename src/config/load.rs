@@ -14,7 +14,7 @@ use super::keys::{self, KEYS};
 use super::settings::Settings;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
-use super::{Authentication, Config, Credentials, IpSource, Master, Soa, Source, Spelled};
+use super::{Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled};
 use crate::dns::subnet::Subnet;
 use crate::limits::LISTENERS_MAX;
 
@@ -189,6 +189,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         client_subnet_from: client_subnet_from(settings)?,
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,
+        engine: engine(settings)?,
         spelled: spelled(settings)?,
         iam_config_file,
         domain,
@@ -379,6 +380,14 @@ fn source(settings: &Settings) -> Result<Source, ConfigError> {
     let mut all = Source::ALL.into_iter();
     all.find(|source| source.name() == text)
         .ok_or_else(|| settings.wrong(KEY, "unknown source", "right would be auto, stream or poll"))
+}
+
+fn engine(settings: &Settings) -> Result<Engine, ConfigError> {
+    const KEY: &str = "Engine";
+    let text = settings.text(KEY)?;
+    let mut all = Engine::ALL.into_iter();
+    all.find(|engine| engine.name() == text)
+        .ok_or_else(|| settings.wrong(KEY, "unknown engine", "right would be auto, uring or epoll"))
 }
 
 fn client_subnet_from(settings: &Settings) -> Result<Vec<Subnet>, ConfigError> {

@@ -108,6 +108,8 @@ pub struct Config {
     pub chaos_on: bool,
     /// `Workers` (Rollcall's own): answering threads; 0: one for each core of the affinity mask.
     pub workers: usize,
+    /// `Engine` (Rollcall's own).
+    pub engine: Engine,
     /// Lists and addresses in the configuration's own spelling, for /v1/config and `check`.
     pub spelled: Spelled,
 }
@@ -176,6 +178,29 @@ impl Source {
             Self::Auto => "auto",
             Self::Stream => "stream",
             Self::Poll => "poll",
+        }
+    }
+}
+
+/// How datagrams are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// What measures better.
+    Auto,
+    /// io_uring where the kernel allows it, else epoll.
+    Uring,
+    Epoll,
+}
+
+impl Engine {
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Uring, Self::Epoll];
+
+    /// As `Engine` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
         }
     }
 }

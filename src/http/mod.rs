@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::responses::publish::Published;
+use crate::stats::engine::SharedEngine;
 use crate::stats::freshness::SharedFreshness;
 
 /// What the server needs to know beside the table.
@@ -33,6 +34,7 @@ pub struct HttpSettings {
     /// Shown by `/v1/config`, and what each request needs of it; another one may be stored.
     pub config: SharedConfig,
     pub freshness: SharedFreshness,
+    pub engine: SharedEngine,
 }
 
 /// The configuration in force.
@@ -180,6 +182,7 @@ mod tests {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
+            engine: SharedEngine::default(),
         };
         Server::start(settings, Published::default()).expect("start")
     }
@@ -292,6 +295,7 @@ mod tests {
             listen: server.local_address(),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
+            engine: SharedEngine::default(),
         };
         let error = Server::start(settings, Published::default());
         let error = error.err().expect("an error").to_string();

@@ -245,7 +245,13 @@ fn status_of(shared: &Shared) -> Response<Body> {
     let freshness = shared.settings.freshness.read();
     let snapshot = shared.published.load_full();
     let config = shared.settings.config.load();
-    json_value(&status::status(&freshness, snapshot.as_deref(), &config))
+    let engine = shared.settings.engine.load();
+    json_value(&status::status(
+        &freshness,
+        snapshot.as_deref(),
+        engine.as_deref(),
+        &config,
+    ))
 }
 
 fn json_value(value: &serde_json::Value) -> Response<Body> {

@@ -8,15 +8,25 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::records::enumerate::names_of_tasks;
 use crate::responses::Snapshot;
+use crate::stats::engine::EngineInUse;
 use crate::stats::freshness::{Freshness, Held, HeldTask, ZooKeeper};
 
 /// The whole answer. Times are seconds; points in time count from 1970.
-pub fn status(freshness: &Freshness, snapshot: Option<&Snapshot>, config: &Config) -> Value {
+pub fn status(
+    freshness: &Freshness,
+    snapshot: Option<&Snapshot>,
+    engine: Option<&EngineInUse>,
+    config: &Config,
+) -> Value {
     let doubt = doubt(freshness, snapshot.is_some(), config);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": doubt.is_none(),
         "not_ready_because": doubt,
+        "engine": engine.map(|engine| json!({
+            "uses": engine.name,
+            "why": engine.why,
+        })),
         "source": freshness.source.label(),
         "leader": freshness.leader,
         "connected_since": freshness.connected_since.map(unix_seconds),

@@ -3,19 +3,16 @@
 
 use std::io;
 use std::iter;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use mio::Events;
 
-use super::worker::{CONNECTION_TOKEN_FIRST, Desk, Ports, WAKER_TOKEN};
+use super::worker::{Desk, EVENTS_MAX, Ports};
 use super::{Engine, Respond, udp};
-use crate::limits::{UDP_BATCHES_AT_STOP_MAX, UDP_BATCHES_PER_TURN_MAX};
+use crate::limits::UDP_BATCHES_PER_TURN_MAX;
 use crate::sys::mmsg::Batch;
 use crate::sys::socket::Waiting;
-
-/// Readiness that one call takes over; what is left comes with the next.
-const EVENTS_MAX: usize = 256;
 
 pub struct EpollEngine {
     ports: Ports,
@@ -24,17 +21,19 @@ pub struct EpollEngine {
     waiting: Waiting,
 }
 
-impl Engine for EpollEngine {
-    fn open(ports: Ports) -> io::Result<Self> {
+impl EpollEngine {
+    pub fn open(ports: Ports) -> Self {
         let sockets = ports.udp.iter().map(AsRawFd::as_raw_fd);
         let waiting = Waiting::new(sockets.chain(iter::once(ports.poll.as_raw_fd())));
-        Ok(Self {
+        Self {
             ports,
             events: Events::with_capacity(EVENTS_MAX),
             waiting,
-        })
+        }
     }
+}
 
+impl Engine for EpollEngine {
     fn run<R: Respond>(&mut self, desk: &mut Desk<'_, R>) -> io::Result<()> {
         let mut batch = Batch::new();
         let (socket_count, epoll_place) = (self.ports.udp.len(), self.ports.udp.len());
@@ -55,13 +54,9 @@ impl Engine for EpollEngine {
                     continue;
                 }
             }
-            match self.ports.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                result => result?,
-            }
-            self.turn_tcp(desk);
+            self.ports.turn_tcp(&mut self.events, desk)?;
         }
-        self.finish(desk, &mut batch)
+        self.ports.finish(&mut self.events, desk, &mut batch)
     }
 }
 
@@ -79,55 +74,11 @@ impl EpollEngine {
         let mut have_more = false;
         for (place, socket) in sockets.iter().enumerate() {
             if self.waiting.is_readable(place) {
-                let has_more = answer_batches(desk, batch, socket.as_fd(), share);
+                let has_more = udp::answer_batches(desk, batch, socket.as_fd(), share);
                 self.waiting.note(place, has_more);
                 have_more |= has_more;
             }
         }
         have_more
     }
-
-    /// Answers what has arrived already, on both transports, before the sockets are closed.
-    fn finish<R: Respond>(&mut self, desk: &mut Desk<'_, R>, batch: &mut Batch) -> io::Result<()> {
-        for socket in &self.ports.udp {
-            answer_batches(desk, batch, socket.as_fd(), UDP_BATCHES_AT_STOP_MAX);
-        }
-        self.ports
-            .poll
-            .poll(&mut self.events, Some(Duration::ZERO))?;
-        self.turn_tcp(desk);
-        Ok(())
-    }
-
-    /// Hands readiness to the connections, and gives them their turn where they have work.
-    fn turn_tcp<R: Respond>(&mut self, desk: &mut Desk<'_, R>) {
-        let (mut answering, connections) = desk.open_batch();
-        for event in &self.events {
-            match event.token() {
-                WAKER_TOKEN => {}
-                token if token.0 < CONNECTION_TOKEN_FIRST => connections.listener_ready(token),
-                token => connections.connection_ready(token, event),
-            }
-        }
-        // Without connections there is no clock to read: the way of UDP has none.
-        if connections.wants_turn() {
-            let registry = self.ports.poll.registry();
-            let listeners = &self.ports.listeners;
-            connections.turn(&mut answering, listeners, registry, Instant::now());
-        }
-    }
-}
-
-/// Answers so many batches of a socket at most. False: it was empty.
-#[inline]
-fn answer_batches<R: Respond>(
-    desk: &mut Desk<'_, R>,
-    batch: &mut Batch,
-    socket: BorrowedFd<'_>,
-    batches_max: usize,
-) -> bool {
-    (0..batches_max).all(|_| {
-        let (mut answering, _) = desk.open_batch();
-        udp::answer_batch(batch, socket, &mut answering)
-    })
 }

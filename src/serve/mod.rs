@@ -11,6 +11,8 @@ pub mod answer;
 mod connection;
 mod cores;
 mod engine_epoll;
+mod engine_uring;
+pub mod engines;
 mod groups;
 mod idle_list;
 pub mod respond;
@@ -120,6 +122,7 @@ pub struct ServeOptions {
     /// Per worker.
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
+    pub engine: engines::Wanted,
 }
 
 impl ServeOptions {
@@ -135,6 +138,7 @@ impl ServeOptions {
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,
             tcp_idle: Duration::from_millis(TCP_IDLE_MS),
+            engine: engines::Wanted::Auto,
         }
     }
 }
@@ -142,6 +146,7 @@ impl ServeOptions {
 /// The answering threads. Stops them when dropped.
 pub struct Server {
     groups: Groups,
+    engine: engines::Choice,
     cores: Cores,
     stats: Arc<Stats>,
     workers: Vec<Worker>,
@@ -190,6 +195,8 @@ impl Server {
         let replaced = replaced.map(|server| &server.groups);
         let groups = Groups::bind(&options.listeners, options.port, replaced, worker_count)?;
         let stats = Arc::new(Stats::default());
+        let engine = engines::choose(options.engine);
+        let uses = engine.uses;
         let hire = {
             let (options, cores) = (options.clone(), cores.clone());
             let (published, stats) = (Arc::clone(published), Arc::clone(&stats));
@@ -202,6 +209,7 @@ impl Server {
                     seed: options.seed.wrapping_add(index as u64),
                     tcp_connections_max: options.tcp_connections_max.max(1),
                     tcp_idle: options.tcp_idle,
+                    engine: uses,
                     published: Arc::clone(&published),
                     stats: Arc::clone(&stats),
                     stop: Arc::clone(&stop),
@@ -221,6 +229,7 @@ impl Server {
         };
         let mut server = Self {
             groups,
+            engine,
             cores,
             stats,
             workers: Vec::with_capacity(worker_count),
@@ -310,6 +319,11 @@ impl Server {
         self.groups.is_current()
     }
 
+    /// How its datagrams are moved, and why so.
+    pub fn engine(&self) -> &engines::Choice {
+        &self.engine
+    }
+
     pub fn worker_count(&self) -> usize {
         self.workers.len()
     }
@@ -344,10 +358,7 @@ fn wake(waker: &Waker) {
 
 /// One way to move packets between sockets and `Respond`. Engines decide nothing about answers, and
 /// no test can tell one from another.
-trait Engine: Sized {
-    /// Called on the worker's own thread, after it was pinned.
-    fn open(ports: worker::Ports) -> io::Result<Self>;
-
+trait Engine {
     /// Answers until `desk.stopping()`. An error, and a panic of what it called, leaves the engine
     /// fit to run again with a fresh desk.
     fn run<R: Respond>(&mut self, desk: &mut worker::Desk<'_, R>) -> io::Result<()>;

@@ -4,13 +4,39 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::worker::Answering;
+use super::worker::{Answering, Desk};
 use super::{Client, Respond, Transport};
-use crate::sys::mmsg::Batch;
+use crate::stats::WorkerStats;
+use crate::sys::mmsg::{Batch, Datagram, Sent};
+use crate::sys::uring::Ring;
+
+/// A batch of datagrams that was received, in places counted from 0.
+pub trait Datagrams {
+    fn query_octets(&self, place: usize) -> Option<&[u8]>;
+
+    fn datagram(&mut self, place: usize) -> Option<Datagram<'_>>;
+
+    /// Queues the first `bytes` of a response.
+    fn queue(&mut self, place: usize, bytes: usize);
+}
+
+/// Answers so many batches of a socket at most. False: it was empty.
+#[inline]
+pub fn answer_batches<R: Respond>(
+    desk: &mut Desk<'_, R>,
+    batch: &mut Batch,
+    socket: BorrowedFd<'_>,
+    batches_max: usize,
+) -> bool {
+    (0..batches_max).all(|_| {
+        let (mut answering, _) = desk.open_batch();
+        answer_batch(batch, socket, &mut answering)
+    })
+}
 
 /// Answers what is there, up to one batch. False: nothing was there, or receiving failed.
 #[inline]
-pub fn answer_batch<R: Respond>(
+fn answer_batch<R: Respond>(
     batch: &mut Batch,
     socket: BorrowedFd<'_>,
     answering: &mut Answering<'_, R>,
@@ -26,7 +52,19 @@ pub fn answer_batch<R: Respond>(
             return false;
         }
     };
-    stats.queries_udp.add(count as u64);
+    answer(batch, count, answering);
+    count_sent(batch.send(socket), stats);
+    true
+}
+
+/// Answers the datagrams at the first `count` places, and queues the answers.
+#[inline]
+pub fn answer<B: Datagrams, R: Respond>(
+    batch: &mut B,
+    count: usize,
+    answering: &mut Answering<'_, R>,
+) {
+    answering.stats.queries_udp.add(count as u64);
     for index in 0..count {
         if let Some(query) = batch.query_octets(index) {
             answering.read(index, query);
@@ -53,10 +91,35 @@ pub fn answer_batch<R: Respond>(
             batch.queue(index, bytes);
         }
     }
-    let sent = batch.send(socket);
+}
+
+pub fn count_sent(sent: Sent, stats: &WorkerStats) {
     if sent.short + sent.errors > 0 {
         stats.short_sends.add(sent.short);
         stats.send_errors.add(sent.errors);
     }
-    true
 }
+
+/// The methods of both kinds of batch have one shape.
+macro_rules! datagrams {
+    ($($batch:ty),*) => {$(
+        impl Datagrams for $batch {
+            #[inline]
+            fn query_octets(&self, place: usize) -> Option<&[u8]> {
+                self.query_octets(place)
+            }
+
+            #[inline]
+            fn datagram(&mut self, place: usize) -> Option<Datagram<'_>> {
+                self.datagram(place)
+            }
+
+            #[inline]
+            fn queue(&mut self, place: usize, bytes: usize) {
+                self.queue(place, bytes);
+            }
+        }
+    )*};
+}
+
+datagrams!(Batch, Ring);

@@ -2,25 +2,29 @@
 //! costs the batch in its hands and its TCP connections, never the core.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Cache};
 use mio::net::{TcpListener, UdpSocket};
-use mio::{Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::engine_epoll::EpollEngine;
+use super::engine_uring::UringEngine;
+use super::engines::Uses;
 use super::sockets::Sockets;
 use super::tcp::Connections;
-use super::{Client, Engine, Outcome, Respond};
-use crate::limits::{LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS};
+use super::{Client, Engine, Outcome, Respond, udp};
+use crate::limits::{LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, UDP_BATCHES_AT_STOP_MAX};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, WorkerStats};
 use crate::sys::affinity;
+use crate::sys::mmsg::Batch;
 
 /// What one worker has to do, and with what.
 pub struct Duty {
@@ -30,6 +34,7 @@ pub struct Duty {
     pub seed: u64,
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
+    pub engine: Uses,
     pub published: Published,
     pub stats: Arc<Stats>,
     pub stop: Arc<AtomicBool>,
@@ -51,6 +56,9 @@ pub struct Ports {
 pub const WAKER_TOKEN: Token = Token(LISTENERS_MAX);
 pub const CONNECTION_TOKEN_FIRST: usize = LISTENERS_MAX + 1;
 
+/// Readiness that one call takes over; what is left comes with the next.
+pub const EVENTS_MAX: usize = 256;
+
 /// Registers listeners and waker.
 pub fn open_ports(sockets: Sockets) -> io::Result<(Ports, Waker)> {
     let poll = Poll::new()?;
@@ -70,6 +78,48 @@ pub fn open_ports(sockets: Sockets) -> io::Result<(Ports, Waker)> {
     Ok((ports, waker))
 }
 
+impl Ports {
+    /// Takes the readiness of TCP, and gives the connections their turn where they have work.
+    pub fn turn_tcp<R: Respond>(
+        &mut self,
+        events: &mut Events,
+        desk: &mut Desk<'_, R>,
+    ) -> io::Result<()> {
+        match self.poll.poll(events, Some(Duration::ZERO)) {
+            // The next turn comes at once.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        let (mut answering, connections) = desk.open_batch();
+        for event in &*events {
+            match event.token() {
+                WAKER_TOKEN => {}
+                token if token.0 < CONNECTION_TOKEN_FIRST => connections.listener_ready(token),
+                token => connections.connection_ready(token, event),
+            }
+        }
+        // Without connections there is no clock to read: the way of UDP has none.
+        if connections.wants_turn() {
+            let registry = self.poll.registry();
+            connections.turn(&mut answering, &self.listeners, registry, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Answers what has arrived already, on both transports, before the sockets are closed.
+    pub fn finish<R: Respond>(
+        &mut self,
+        events: &mut Events,
+        desk: &mut Desk<'_, R>,
+        batch: &mut Batch,
+    ) -> io::Result<()> {
+        for socket in &self.udp {
+            udp::answer_batches(desk, batch, socket.as_fd(), UDP_BATCHES_AT_STOP_MAX);
+        }
+        self.turn_tcp(events, desk)
+    }
+}
+
 /// The body of the thread.
 pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) {
     if let Some(core) = duty.core
@@ -78,14 +128,17 @@ pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) 
         // Forbidden in some sandboxes; the scheduler then chooses.
         tracing::debug!(worker = duty.index, core, %error, "answering thread is not pinned");
     }
-    let mut engine = match EpollEngine::open(ports) {
-        Ok(engine) => engine,
-        Err(error) => {
-            tracing::error!(worker = duty.index, %error, "answering thread cannot start");
-            return;
-        }
+    let ports = match duty.engine {
+        Uses::Epoll => ports,
+        Uses::Uring => match UringEngine::open(ports) {
+            Ok(mut engine) => return run_engine(&mut engine, duty, responder),
+            Err((ports, error)) => {
+                tracing::warn!(worker = duty.index, %error, "no ring for it: it answers with epoll");
+                ports
+            }
+        },
     };
-    run_engine(&mut engine, duty, responder);
+    run_engine(&mut EpollEngine::open(ports), duty, responder);
 }
 
 /// Runs the engine with a fresh desk again and again, until it ends because it was told to.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::WORKERS_MAX;
 
+pub mod engine;
 pub mod freshness;
 
 /// Counters of every worker, also of those that were dismissed.

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::control::{self, CONTROL_BYTES};
 use super::prefetch::CACHE_LINE_BYTES;
 use super::socket;
 use crate::limits::{
@@ -48,11 +49,9 @@ pub struct Sent {
 // buffers, the only part that most queries touch, would compete for one set of the first-level
 // cache.
 const QUERY_STRIDE_BYTES: usize = odd_lines(UDP_QUERY_BYTES_MAX) * CACHE_LINE_BYTES;
-const RESPONSE_STRIDE_BYTES: usize = odd_lines(UDP_EDNS_BYTES_MAX) * CACHE_LINE_BYTES;
-/// Fits one IP_PKTINFO (32) or IPV6_PKTINFO (40) control message on 64-bit machines.
-const CONTROL_BYTES: usize = 64;
+pub(super) const RESPONSE_STRIDE_BYTES: usize = odd_lines(UDP_EDNS_BYTES_MAX) * CACHE_LINE_BYTES;
 
-const fn odd_lines(bytes: usize) -> usize {
+pub(super) const fn odd_lines(bytes: usize) -> usize {
     bytes.div_ceil(CACHE_LINE_BYTES) | 1
 }
 
@@ -69,7 +68,7 @@ struct Arena {
 }
 
 #[repr(C, align(64))]
-struct Lines<const BYTES: usize>([u8; BYTES]);
+pub(super) struct Lines<const BYTES: usize>([u8; BYTES]);
 
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_BYTES]);
@@ -291,44 +290,13 @@ impl Batch {
         header.msg_controllen = CONTROL_BYTES as _;
     }
 
-    /// Turns the control message of a query into that of its answer, in place: the address asked
-    /// becomes the address to send from. Its length, or 0 where the kernel sent none.
+    /// Turns the control message of a query into that of its answer. Its length, 0 for none.
     fn turn_control(&mut self, index: usize) -> usize {
         // SAFETY: a live header of `arena`, which nothing writes to now.
         let received = unsafe { &(*self.receive_header(index)).header };
-        // musl declares this field 32 bits wide.
-        #[allow(clippy::unnecessary_cast)]
-        let control_bytes = received.msg_controllen as usize;
-        // SAFETY: `received` is a header whose control pointer and length the kernel filled.
-        let message = unsafe { libc::CMSG_FIRSTHDR(received) };
-        if message.is_null() || control_bytes > CONTROL_BYTES {
-            return 0;
-        }
-        // SAFETY: not null: CMSG_FIRSTHDR checked that a whole cmsghdr lies in the buffer, which
-        // is aligned to 8.
-        let head = unsafe { &*message };
-        // SAFETY: computes the address behind the header, still inside of the buffer.
-        let data = unsafe { libc::CMSG_DATA(message) };
-        match (head.cmsg_level, head.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // SAFETY: a message of this type carries an in_pktinfo, and the buffer has room.
-                let info = unsafe { &mut *data.cast::<libc::in_pktinfo>() };
-                // The kernel put the local address in `ipi_spec_dst`, where a sender's is read.
-                // The way back is for the routing table to say, not the interface it came by.
-                info.ipi_ifindex = 0;
-                control_bytes
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                // SAFETY: a message of this type carries an in6_pktinfo, and the buffer has room.
-                let info = unsafe { &mut *data.cast::<libc::in6_pktinfo>() };
-                // A link-local address means nothing without its interface (RFC 4007, 6).
-                if !matches!(info.ipi6_addr.s6_addr, [0xfe, 0x80..=0xbf, ..]) {
-                    info.ipi6_ifindex = 0;
-                }
-                control_bytes
-            }
-            _ => 0,
-        }
+        // SAFETY: the kernel filled this header, whose control pointer `reset` set to the buffer of
+        // `arena` of the same index; nothing else refers to that.
+        unsafe { control::turn(received) }
     }
 
     // Places in the arena, as raw pointers: the index is checked, and no reference is made.
@@ -361,19 +329,9 @@ impl Batch {
     /// Where a datagram of the last `receive` came from.
     #[inline]
     fn peer_address(&self, index: usize) -> IpAddr {
-        let peer = self.peer(index);
         // SAFETY: a live sockaddr of `arena`, zeroed when allocated and written by the kernel only
-        // during `receive`; `sin6_family` lies where every sockaddr has its family.
-        let family = unsafe { (*peer).sin6_family };
-        if libc::c_int::from(family) == libc::AF_INET {
-            // SAFETY: the kernel wrote a sockaddr_in, which is shorter than a sockaddr_in6 and no
-            // stricter aligned.
-            let address = unsafe { (*peer.cast::<libc::sockaddr_in>()).sin_addr.s_addr };
-            return Ipv4Addr::from(address.to_ne_bytes()).into();
-        }
-        // SAFETY: as above; any octets are an address.
-        let octets = unsafe { (*peer).sin6_addr.s6_addr };
-        Ipv6Addr::from(octets).to_canonical()
+        // during `receive`.
+        unsafe { ip_address(self.peer(index)) }
     }
 
     fn control(&self, index: usize) -> *mut Control {
@@ -392,6 +350,26 @@ impl Batch {
         let buffer = unsafe { &raw mut (*self.arena.as_ptr()).responses[index] };
         buffer.cast()
     }
+}
+
+/// The address in what the kernel wrote; an IPv4 address in IPv6's clothes is an IPv4 address.
+///
+/// # Safety
+///
+/// `peer` leads to as many initialised octets as a sockaddr_in6 has, aligned to 4, which hold a
+/// sockaddr_in or a sockaddr_in6 and which nothing writes to during the call.
+#[inline]
+pub(super) unsafe fn ip_address(peer: *const libc::sockaddr_in6) -> IpAddr {
+    // SAFETY: `sin6_family` lies where every sockaddr has its family.
+    let family = unsafe { (*peer).sin6_family };
+    if libc::c_int::from(family) == libc::AF_INET {
+        // SAFETY: a sockaddr_in is shorter than a sockaddr_in6 and no stricter aligned.
+        let address = unsafe { (*peer.cast::<libc::sockaddr_in>()).sin_addr.s_addr };
+        return Ipv4Addr::from(address.to_ne_bytes()).into();
+    }
+    // SAFETY: any octets are an address.
+    let octets = unsafe { (*peer).sin6_addr.s6_addr };
+    Ipv6Addr::from(octets).to_canonical()
 }
 
 impl Default for Batch {

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod block;
+pub mod control;
 pub mod descriptors;
 pub mod interfaces;
 pub mod memory;
@@ -13,3 +14,4 @@ pub mod prefetch;
 pub mod priority;
 pub mod socket;
 pub mod steering;
+pub mod uring;

@@ -9,6 +9,7 @@ use rollcall::config::Config;
 use rollcall::http::{HttpSettings, Server};
 use rollcall::mesos::cluster::AddressSource;
 use rollcall::responses::publish::{Published, Publisher};
+use rollcall::stats::engine::SharedEngine;
 use rollcall::stats::freshness::SharedFreshness;
 use serde_json::{Value, json};
 
@@ -35,6 +36,7 @@ fn server(config: Config) -> Server {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
         freshness: SharedFreshness::default(),
+        engine: SharedEngine::default(),
     };
     Server::start(settings, published).expect("start")
 }

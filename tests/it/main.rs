@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod config;
 mod election;
+mod engines;
 mod following;
 mod http;
 mod iam;

@@ -13,6 +13,7 @@ use rollcall::responses::publish::{Published, Publisher};
 use rollcall::serve::respond::Responder;
 use rollcall::serve::{ServeOptions, Server};
 
+use crate::support::process::engine;
 use crate::worlds::{settings, snapshot, task, world_of};
 
 /// Twenty instances of `web`, all in 10.`net`.0.0/16.
@@ -51,6 +52,7 @@ fn no_answer_mixes_two_tables() {
     publisher.publish(snapshot(&world_in(1), 1));
     let options = ServeOptions {
         workers: 2,
+        engine: engine(),
         ..ServeOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)))
     };
     let responder = |seed| Responder::new(&settings(), seed);

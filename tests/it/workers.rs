@@ -12,6 +12,7 @@ use rollcall::serve::{ServeOptions, Server};
 use rollcall::sys::affinity;
 
 use crate::support::client::{A, Client};
+use crate::support::process::engine;
 use crate::support::wait_until;
 use crate::worlds::settings;
 
@@ -22,6 +23,7 @@ fn start(workers: usize) -> Server {
 fn start_at(address: SocketAddr, replaced: Option<&Server>, workers: usize) -> Server {
     let options = ServeOptions {
         workers,
+        engine: engine(),
         ..ServeOptions::new(address)
     };
     let responder = |seed| Responder::new(&settings(), seed);

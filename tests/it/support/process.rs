@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, SOA};
 use super::{DEADLINE, wait_until};
+use rollcall::serve::engines::Wanted;
 
 pub struct Rollcall {
     child: Child,
@@ -112,25 +113,19 @@ impl Rollcall {
         fs::read_dir(path).expect("the process runs").count()
     }
 
+    /// How many rings of io_uring it has.
+    pub fn ring_count(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        let files = fs::read_dir(path).expect("the process runs").flatten();
+        let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets
+            .filter(|target| target.as_os_str() == "anon_inode:[io_uring]")
+            .count()
+    }
+
     /// One GET of the HTTP interface: status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.http).expect("the HTTP interface listens");
-        stream
-            .set_read_timeout(Some(DEADLINE))
-            .expect("a timeout above zero");
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            .expect("the request is sent");
-        let mut text = String::new();
-        stream
-            .read_to_string(&mut text)
-            .expect("a response in UTF-8");
-        let status = text
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status");
-        let (_, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        (status, body.to_owned())
+        get(self.http, path)
     }
 
     fn launch(masters: &[SocketAddr], settings: &Value, variables: &[(&str, &str)]) -> Self {
@@ -269,6 +264,39 @@ impl Drop for Rollcall {
     }
 }
 
+/// One GET: status and body.
+pub fn get(server: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(server).expect("the HTTP interface listens");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a timeout above zero");
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("the request is sent");
+    let mut text = String::new();
+    stream
+        .read_to_string(&mut text)
+        .expect("a response in UTF-8");
+    let status = text
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status");
+    let (_, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    (status, body.to_owned())
+}
+
+/// The engine that this run of the tests is for, as the program is told.
+fn engine_variable() -> Option<(&'static str, String)> {
+    let name = std::env::var("ROLLCALL_ENGINE").ok()?;
+    Some(("ROLLCALL_ENGINE", name))
+}
+
+/// The same for a server in this process.
+pub fn engine() -> Wanted {
+    engine_variable().map_or(Wanted::Auto, |(_, name)| {
+        Wanted::named(&name).expect("ROLLCALL_ENGINE")
+    })
+}
+
 /// Starts the program with the configuration of its directory; the log goes on where it ended.
 fn spawn(directory: &Path, variables: &[(&str, &str)]) -> Child {
     let log = File::options()
@@ -282,6 +310,7 @@ fn spawn(directory: &Path, variables: &[(&str, &str)]) -> Child {
             directory.join("config.json").display()
         ))
         .env_clear()
+        .envs(engine_variable())
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
