@@ -12,7 +12,7 @@ use super::worker::{Desk, EVENTS_MAX, Ports};
 use super::{Engine, Respond, udp};
 use crate::limits::UDP_BATCHES_PER_TURN_MAX;
 use crate::sys::mmsg::Batch;
-use crate::sys::socket::Waiting;
+use crate::sys::socket::{self, Waiting};
 
 pub struct EpollEngine {
     ports: Ports,
@@ -23,6 +23,10 @@ pub struct EpollEngine {
 
 impl EpollEngine {
     pub fn open(ports: Ports) -> Self {
+        for udp in &ports.udp {
+            // Without it each datagram comes alone.
+            let _ = socket::receive_together(udp, true);
+        }
         let sockets = ports.udp.iter().map(AsRawFd::as_raw_fd);
         let waiting = Waiting::new(sockets.chain(iter::once(ports.poll.as_raw_fd())));
         Self {

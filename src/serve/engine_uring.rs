@@ -14,6 +14,7 @@ use super::worker::{Desk, EVENTS_MAX, Ports};
 use super::{Engine, Respond, udp};
 use crate::limits::UDP_BATCHES_PER_TURN_MAX;
 use crate::sys::mmsg::Batch;
+use crate::sys::socket;
 use crate::sys::uring::Ring;
 
 pub struct UringEngine {
@@ -38,6 +39,10 @@ impl UringEngine {
 }
 
 fn open_ring(ports: &Ports) -> io::Result<Ring> {
+    for udp in &ports.udp {
+        // A buffer of the ring holds one.
+        let _ = socket::receive_together(udp, false);
+    }
     let sockets: Vec<_> = ports.udp.iter().map(AsFd::as_fd).collect();
     Ring::open(&sockets, ports.poll.registry().as_fd())
 }

@@ -52,8 +52,13 @@ fn answer_batch<R: Respond>(
             return false;
         }
     };
-    answer(batch, count, answering);
-    count_sent(batch.send(socket), stats);
+    let mut places = count;
+    // More than once only where the kernel handed over many datagrams of one sender together.
+    while places > 0 {
+        answer(batch, places, answering);
+        count_sent(batch.send(socket), stats);
+        places = batch.next_places();
+    }
     true
 }
 

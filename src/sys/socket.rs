@@ -30,6 +30,17 @@ pub fn receive_destination_ipv6(socket: &impl AsFd) -> io::Result<()> {
     )
 }
 
+/// Whether the kernel may hand over datagrams of one sender together. An error where it cannot
+/// (before Linux 5.0); then it does not.
+pub fn receive_together(socket: &impl AsFd, together: bool) -> io::Result<()> {
+    set_number(
+        socket.as_fd(),
+        libc::SOL_UDP,
+        libc::UDP_GRO,
+        together.into(),
+    )
+}
+
 /// Waits until the socket takes another datagram; false where it does not in time.
 pub fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> bool {
     let mut wanted = libc::pollfd {

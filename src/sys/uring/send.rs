@@ -4,7 +4,6 @@
 use std::io;
 use std::mem;
 use std::os::fd::BorrowedFd;
-use std::ptr;
 use std::time::Duration;
 
 use io_uring::types::Fixed;
@@ -50,13 +49,11 @@ impl Ring {
             header.msg_iovlen = 1;
             header.msg_control = control.cast();
             header.msg_controllen = head.control_bytes as _;
-            // SAFETY: the control message is the kernel's, in a buffer of CONTROL_BYTES aligned to 8
+            // SAFETY: the control messages are the kernel's, in a buffer of CONTROL_BYTES aligned to 8
             // to which nothing else refers.
-            let control_bytes = unsafe { control::turn(header) };
-            header.msg_controllen = control_bytes as _;
-            if control_bytes == 0 {
-                header.msg_control = ptr::null_mut();
-            }
+            let beside = unsafe { control::read(header) };
+            header.msg_control = beside.answer;
+            header.msg_controllen = beside.answer_bytes as _;
             opcode::SendMsg::new(file, header)
                 .flags(SEND_FLAGS as u32)
                 .build()
