@@ -178,6 +178,18 @@ pub struct Seeds {
     pub process: u64,
 }
 
+/// Drawn when the first table is built.
+static PROCESS: OnceLock<(u64, SharedSeed)> = OnceLock::new();
+
+impl Seeds {
+    /// Sets the process's own part, for measurements that must repeat; never in a server, where it
+    /// must not be guessable. False where a table was built before, which keeps what was drawn.
+    pub fn fix_process(process: u64) -> bool {
+        let seed = (process, SharedSeed::from_u64(process));
+        PROCESS.set(seed).is_ok()
+    }
+}
+
 impl Index {
     pub fn new(seeds: Seeds, shared: &'static SharedSeed, group_bits: u32) -> Self {
         let hash = SeedableRandomState::with_seed(seeds.table, shared);
@@ -190,7 +202,6 @@ impl Index {
 
     /// With the process's own part of the seeds.
     pub fn of_process(table_seed: u64, group_bits: u32) -> Self {
-        static PROCESS: OnceLock<(u64, SharedSeed)> = OnceLock::new();
         let (process, shared) = PROCESS.get_or_init(|| {
             // The library's own randomness: the standard library's, which the system seeds.
             let process = RandomState::new().hash_one(0);
