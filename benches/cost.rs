@@ -30,12 +30,18 @@ fn main() {
     let world = common::world(TASKS_ASKED);
     let snapshot = snapshot(&world, &RecordSet::build(&world));
     for (kind, queries) in kinds(&snapshot) {
-        count(kind, queries.len(), || alone(&snapshot, &queries));
+        let mut responder = responder();
+        count(kind, queries.len(), || {
+            alone(&mut responder, &snapshot, &queries)
+        });
     }
     for (kind, rtype, records) in [("A", rtype::A, 1), ("SRV, 4 targets", rtype::SRV, 4)] {
         let queries = existing(&snapshot, rtype, records, true);
         let kind = format!("batches of 64, {kind}");
-        count(&kind, queries.len(), || in_batches(&snapshot, &queries));
+        let mut responder = responder();
+        count(&kind, queries.len(), || {
+            in_batches(&mut responder, &snapshot, &queries)
+        });
     }
     for tasks in [1_000, 10_000] {
         let mut changed = Changed::among(tasks);
@@ -168,8 +174,7 @@ fn responder() -> Responder {
     Responder::new(&settings, 1)
 }
 
-fn alone(snapshot: &Snapshot, queries: &[Vec<u8>]) {
-    let mut responder = responder();
+fn alone(responder: &mut Responder, snapshot: &Snapshot, queries: &[Vec<u8>]) {
     let mut response = [0; 1232];
     for query in queries {
         let response = black_box(&mut response);
@@ -178,8 +183,7 @@ fn alone(snapshot: &Snapshot, queries: &[Vec<u8>]) {
 }
 
 /// As an engine does it.
-fn in_batches(snapshot: &Snapshot, queries: &[Vec<u8>]) {
-    let mut responder = responder();
+fn in_batches(responder: &mut Responder, snapshot: &Snapshot, queries: &[Vec<u8>]) {
     let mut response = [0; 1232];
     let snapshot = Some(snapshot);
     for queries in queries.chunks(UDP_BATCH_DATAGRAMS) {

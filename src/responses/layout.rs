@@ -68,10 +68,8 @@ pub struct Target<'a> {
     /// Wire format, in two pieces; not compressed in an answer (RFC 2782).
     pub name: &'a [u8],
     pub tail: &'a [u8],
-    /// 4 octets each.
-    pub a: &'a [u8],
-    /// 16 octets each.
-    pub aaaa: &'a [u8],
+    pub a: &'a [[u8; 4]],
+    pub aaaa: &'a [[u8; 16]],
 }
 
 impl<'a> Entry<'a> {
@@ -106,15 +104,18 @@ impl<'a> Entry<'a> {
         self.bytes.get(..entry_bytes).unwrap_or_default()
     }
 
+    #[inline]
     pub fn rrsets(&self) -> impl Iterator<Item = RrSet<'a>> + 'a {
-        let bytes = self.bytes;
-        (0..self.rrset_count()).map(move |index| {
-            let at = ENTRY_HEAD_BYTES + index * RRSET_HEAD_BYTES;
+        let entry = self.bytes;
+        let heads = entry.get(ENTRY_HEAD_BYTES..).unwrap_or_default();
+        let (heads, _) = heads.as_chunks::<RRSET_HEAD_BYTES>();
+        heads.iter().take(self.rrset_count()).map(move |head| {
+            let [t0, t1, c0, c1, c2, c3, p0, p1, p2, p3] = *head;
             RrSet {
-                rtype: u16_at(bytes, at),
-                record_count: u32_at(bytes, at + 2) as usize,
-                entry: bytes,
-                place: u32_at(bytes, at + 6) as usize,
+                rtype: u16::from_le_bytes([t0, t1]),
+                record_count: u32::from_le_bytes([c0, c1, c2, c3]) as usize,
+                entry,
+                place: u32::from_le_bytes([p0, p1, p2, p3]) as usize,
             }
         })
     }
@@ -125,11 +126,21 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> RrSet<'a> {
+    /// Data of A records (4 octets each) or AAAA records (16); none where there are not as many as
+    /// the count says.
+    #[inline]
+    pub fn addresses<const BYTES: usize>(&self) -> &'a [[u8; BYTES]] {
+        let octets = self.entry.get(self.place..);
+        let octets = octets.and_then(|octets| octets.get(..self.record_count * BYTES));
+        octets.unwrap_or_default().as_chunks().0
+    }
+
     /// Data of an A or AAAA record.
     pub fn address(&self, index: usize) -> Option<&'a [u8]> {
-        let bytes = if self.rtype == rtype::A { 4 } else { 16 };
-        let start = self.place + index * bytes;
-        self.entry.get(start..start + bytes)
+        match self.rtype {
+            rtype::A => self.addresses::<4>().get(index).map(<[u8; 4]>::as_slice),
+            _ => self.addresses::<16>().get(index).map(<[u8; 16]>::as_slice),
+        }
     }
 
     /// Data of an SRV record.
@@ -191,8 +202,8 @@ impl<'a> Target<'a> {
             ordinal: u32::from_le_bytes([o0, o1, o2, o3]),
             name,
             tail: &[],
-            a,
-            aaaa,
+            a: a.as_chunks().0,
+            aaaa: aaaa.as_chunks().0,
         })
     }
 }
@@ -204,11 +215,12 @@ pub fn find<'a>(shard: &'a [u8], name: &[u8], slot_hash: usize, tag: u32) -> Opt
     // The index is never full, so an empty slot ends the walk; the bound is for a damaged one.
     for step in 0..slot_count {
         let at = slot_place(slot_count, slot_hash + step);
-        let place = u32_at(shard, at + 4) as usize;
+        let [t0, t1, t2, t3, p0, p1, p2, p3] = *shard.get(at..)?.first_chunk::<SLOT_BYTES>()?;
+        let place = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
         if place == 0 {
             return None;
         }
-        if u32_at(shard, at) == tag {
+        if u32::from_le_bytes([t0, t1, t2, t3]) == tag {
             let entry = Entry::at(shard, place)?;
             if entry.name() == name {
                 return Some(entry);

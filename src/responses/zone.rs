@@ -98,8 +98,8 @@ impl Zone {
             ordinal: 0,
             name: &self.ns_target,
             tail: &[],
-            a: &self.ns_a,
-            aaaa: &self.ns_aaaa,
+            a: self.ns_a.as_chunks().0,
+            aaaa: self.ns_aaaa.as_chunks().0,
         }
     }
 }

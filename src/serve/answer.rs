@@ -31,12 +31,12 @@ enum Part {
 
 /// What bounds a response.
 #[derive(Clone, Copy)]
-pub struct Limits {
+pub struct Limits<'b> {
     pub bytes_max: usize,
     /// Octets kept free for the OPT record.
     pub reserved: usize,
     /// Addresses in this subnet come first.
-    pub nearest: Option<Subnet>,
+    pub nearest: Option<&'b Subnet>,
     pub set_truncate_bit: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct Answer<'b> {
     flags: u16,
     rcode: Rcode,
     set_truncate_bit: bool,
-    nearest: Option<Subnet>,
+    nearest: Option<&'b Subnet>,
     /// Records of the answer or authority section were left out: nothing additional may follow,
     /// for those go first (RFC 2181, 9).
     cut: bool,
@@ -72,7 +72,7 @@ impl<'b> Answer<'b> {
         message: &[u8],
         question_end: usize,
         buffer: &'b mut [u8],
-        limits: Limits,
+        limits: Limits<'b>,
     ) -> Option<Self> {
         let length_max = limits
             .bytes_max
@@ -114,11 +114,11 @@ impl<'b> Answer<'b> {
     /// Adds OPT where the query had one, fills in the header, returns the response's length.
     /// `stated` is the client's subnet, where the answer was made for it.
     pub fn end(
-        mut self,
+        &mut self,
         message: &[u8],
         copied_flags: u16,
-        edns: Option<Edns>,
-        stated: Option<Subnet>,
+        edns: Option<&Edns>,
+        stated: Option<&Subnet>,
     ) -> usize {
         let rcode = self.rcode as u16;
         if self.cut && self.set_truncate_bit {
@@ -141,26 +141,19 @@ impl<'b> Answer<'b> {
 
     /// The OPT record (RFC 6891, 6.1.3): our size and version 0, the upper eight bits of the RCODE,
     /// DO as asked, and the subnet that the answer was made for.
-    fn opt(&mut self, edns: Edns, rcode: u16, stated: Option<Subnet>) {
-        let (option_bytes, option) = stated.map_or((0, [0; 24]), |subnet| subnet.option());
-        self.length_max += OPT_BYTES + option_bytes;
+    fn opt(&mut self, edns: &Edns, rcode: u16, stated: Option<&Subnet>) {
+        let option = stated.map(|subnet| subnet.option());
+        let option = option
+            .as_ref()
+            .and_then(|(bytes, octets)| octets.get(..*bytes));
+        let option = option.unwrap_or_default();
+        self.length_max += OPT_BYTES + option.len();
         let [s0, s1] = (UDP_EDNS_BYTES_MAX as u16).to_be_bytes();
         let [upper, dnssec] = [(rcode >> 4) as u8, u8::from(edns.dnssec_ok) << 7];
         let [t0, t1] = rtype::OPT.to_be_bytes();
-        let head = [
-            0,
-            t0,
-            t1,
-            s0,
-            s1,
-            upper,
-            0,
-            dnssec,
-            0,
-            0,
-            option_bytes as u8,
-        ];
-        if self.put2(&head, option.get(..option_bytes).unwrap_or_default()) {
+        let option_bytes = option.len() as u8;
+        let head = [0, t0, t1, s0, s1, upper, 0, dnssec, 0, 0, option_bytes];
+        if self.put_fixed(head) && (option.is_empty() || self.put(option)) {
             self.additional_count += 1;
         }
     }
@@ -194,47 +187,87 @@ impl<'b> Answer<'b> {
 
     /// Answers with a part of an RRset in random order; marks where not all of it fits.
     fn rrset(&mut self, rrset: &RrSet<'_>, part: Part, zone: &Zone, random: &mut fastrand::Rng) {
-        let address = matches!(rrset.rtype, rtype::A | rtype::AAAA);
-        if part == Part::Near && !address {
-            return;
-        }
         let seed = if rrset.record_count > 1 {
             random.u64(..)
         } else {
             0
         };
+        let head = record_head(rrset.rtype, zone.ttl_seconds);
+        let (written, all_fitted) = match rrset.rtype {
+            rtype::A => self.addresses::<4, 16>(TO_QUESTION, &head, rrset.addresses(), part, seed),
+            rtype::AAAA => {
+                self.addresses::<16, 28>(TO_QUESTION, &head, rrset.addresses(), part, seed)
+            }
+            _ if part == Part::Near => return,
+            _ => self.names(rrset, &head, zone, seed),
+        };
+        self.answer_count += written;
+        self.cut |= !all_fitted;
+    }
+
+    /// Appends the SRV or PTR records of an RRset in random order, as many as fit.
+    fn names(&mut self, rrset: &RrSet<'_>, head: &[u8; 8], zone: &Zone, seed: u64) -> (u16, bool) {
         if rrset.rtype == rtype::SRV {
             self.srv_order = Some((seed, rrset.record_count));
             self.srv_start = self.length;
         }
-        let head = record_head(rrset.rtype, zone.ttl_seconds);
-        let mut left_out = false;
+        let (mut written, mut all_fitted) = (0, true);
         Order::new(rrset.record_count, seed).for_each(|index| {
-            let fitted = if address {
-                // A count that the octets do not bear out is not walked to its end.
-                let Some(octets) = rrset.address(index) else {
-                    return false;
-                };
-                if part != Part::Whole && self.is_near(octets) != (part == Part::Near) {
-                    return true;
-                }
-                self.address(TO_QUESTION, &head, octets)
-            } else if let Some(srv) = rrset.srv(index) {
-                self.srv(&head, &srv, zone)
+            let fitted = if let Some(srv) = rrset.srv(index) {
+                self.srv(head, &srv, zone)
             } else {
                 rrset
                     .name(index)
-                    .is_some_and(|name| self.pointing(&head, name))
+                    .is_some_and(|name| self.pointing(head, name))
             };
-            self.answer_count += u16::from(fitted);
-            left_out |= !fitted;
+            written += u16::from(fitted);
+            all_fitted &= fitted;
             fitted
         });
-        self.cut |= left_out;
+        (written, all_fitted)
     }
 
-    fn is_near(&self, octets: &[u8]) -> bool {
-        self.nearest.is_some_and(|subnet| subnet.holds(octets))
+    /// Appends a record for each address of the part, in random order, as many as fit: how many, and
+    /// whether that was all. A record is `RECORD` octets, of which the last `DATA` differ.
+    fn addresses<const DATA: usize, const RECORD: usize>(
+        &mut self,
+        [o0, o1]: [u8; 2],
+        &[h0, h1, h2, h3, h4, h5, h6, h7]: &[u8; 8],
+        addresses: &[[u8; DATA]],
+        part: Part,
+        seed: u64,
+    ) -> (u16, bool) {
+        let mut record = [0; RECORD];
+        if let Some(front) = record.first_chunk_mut() {
+            *front = [o0, o1, h0, h1, h2, h3, h4, h5, h6, h7, 0, DATA as u8];
+        }
+        let room = self.buffer.get_mut(self.length..self.length_max);
+        let (places, _) = room.unwrap_or_default().as_chunks_mut::<RECORD>();
+        let mut places = places.iter_mut();
+        let (mut written, mut all_fitted) = (0, true);
+        Order::new(addresses.len(), seed).for_each(|index| {
+            let Some(address) = addresses.get(index) else {
+                return false;
+            };
+            if part != Part::Whole {
+                let near = self.nearest.is_some_and(|subnet| subnet.holds(address));
+                if near != (part == Part::Near) {
+                    return true;
+                }
+            }
+            let Some(place) = places.next() else {
+                all_fitted = false;
+                return false;
+            };
+            *place = record;
+            if let Some(data) = place.last_chunk_mut() {
+                *data = *address;
+            }
+            written += 1;
+            true
+        });
+        self.length += usize::from(written) * RECORD;
+        (written, all_fitted)
     }
 
     /// The addresses of the targets of the SRV records answered, as many whole ones as fit. Leaving
@@ -281,20 +314,22 @@ impl<'b> Answer<'b> {
             return false;
         }
         let pointer = (0xc000 | target_at as u16).to_be_bytes();
+        let (a, aaaa) = (target.a, target.aaaa);
+        let mut seed = |count| if count > 1 { random.u64(..) } else { 0 };
         let mut fitted = true;
-        for (rtype, octets, bytes) in [(rtype::A, target.a, 4), (rtype::AAAA, target.aaaa, 16)] {
-            if octets.is_empty() {
-                continue;
-            }
-            let head = record_head(rtype, ttl_seconds);
-            let count = octets.len() / bytes;
-            let seed = if count > 1 { random.u64(..) } else { 0 };
-            Order::new(count, seed).for_each(|index| {
-                let address = octets.get(index * bytes..(index + 1) * bytes);
-                fitted = address.is_some_and(|address| self.address(pointer, &head, address));
-                self.additional_count += u16::from(fitted);
-                fitted
-            });
+        if !a.is_empty() {
+            let head = record_head(rtype::A, ttl_seconds);
+            let seed = seed(a.len());
+            let (written, all) = self.addresses::<4, 16>(pointer, &head, a, Part::Whole, seed);
+            self.additional_count += written;
+            fitted = all;
+        }
+        if !aaaa.is_empty() {
+            let head = record_head(rtype::AAAA, ttl_seconds);
+            let seed = seed(aaaa.len());
+            let (written, all) = self.addresses::<16, 28>(pointer, &head, aaaa, Part::Whole, seed);
+            self.additional_count += written;
+            fitted = all;
         }
         fitted
     }
@@ -370,13 +405,6 @@ impl<'b> Answer<'b> {
         }
     }
 
-    fn address(&mut self, owner: [u8; 2], head: &[u8; 8], octets: &[u8]) -> bool {
-        let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
-        let [o0, o1] = owner;
-        let length = octets.len() as u8;
-        self.put2(&[o0, o1, h0, h1, h2, h3, h4, h5, h6, h7, 0, length], octets)
-    }
-
     fn srv(&mut self, head: &[u8; 8], srv: &Srv<'_>, zone: &Zone) -> bool {
         let [q0, q1] = TO_QUESTION;
         let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
@@ -399,6 +427,18 @@ impl<'b> Answer<'b> {
 
     fn put(&mut self, octets: &[u8]) -> bool {
         self.put2(octets, &[])
+    }
+
+    /// Appends so many octets as the compiler knows, or none where they do not fit.
+    #[inline]
+    fn put_fixed<const BYTES: usize>(&mut self, octets: [u8; BYTES]) -> bool {
+        let room = self.buffer.get_mut(self.length..self.length_max);
+        let Some(place) = room.and_then(<[u8]>::first_chunk_mut) else {
+            return false;
+        };
+        *place = octets;
+        self.length += BYTES;
+        true
     }
 
     #[inline]

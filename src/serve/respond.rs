@@ -214,14 +214,16 @@ impl Respond for Responder {
             name: read.name.as_wire(),
             hash: read.hash,
         };
-        let (nearest, stated) = turn.nearest(query, client);
+        let nearest = turn.nearest(query, client);
+        let nearest = nearest.as_ref();
+        let stated = nearest.and_then(|(subnet, is_stated)| is_stated.then_some(subnet));
         let limits = Limits {
             bytes_max,
             reserved: match query.edns {
                 Some(_) => OPT_BYTES + stated.map_or(0, |subnet| subnet.option_bytes()),
                 None => 0,
             },
-            nearest,
+            nearest: nearest.map(|(subnet, _)| subnet),
             set_truncate_bit: turn.settings.set_truncate_bit,
         };
         let Some(mut answer) = Answer::begin(message, query.question_end, response, limits) else {
@@ -229,7 +231,7 @@ impl Respond for Responder {
         };
         turn.fill(snapshot, query, &mut answer);
         let flags = query.flags & (flag::RD | flag::CD);
-        Outcome::Answer(answer.end(message, flags, query.edns, stated))
+        Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
     }
 
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
@@ -269,7 +271,25 @@ impl Turn<'_> {
             answer.rcode(Rcode::Refused);
             return;
         }
-        let route = self.route(snapshot);
+        // The table's own, so that the two can never disagree while a new configuration is taken.
+        let domain = match snapshot {
+            Some(snapshot) => &*snapshot.table.zone().domain,
+            None => &*self.settings.domain,
+        };
+        // Most names differ in the last octets: those that are not ours need no look-up.
+        let ends_alike = self.name.ends_with(domain);
+        let entry = match snapshot {
+            Some(snapshot) if ends_alike || self.settings.reverse_dns_on => {
+                snapshot.table.find_hashed(self.name, self.hash)
+            }
+            _ => None,
+        };
+        let route = match ends_alike {
+            true if self.name.len() == domain.len() => Route::Apex,
+            // The table's names are below the domain or end in `arpa`: those need no look at labels.
+            true if entry.is_some() || is_below(self.name, domain) => Route::Domain,
+            _ => self.route_elsewhere(),
+        };
         if matches!(route, Route::Outside) {
             answer.rcode(Rcode::Refused);
             return;
@@ -284,7 +304,6 @@ impl Turn<'_> {
             answer.rcode(rcode);
             return;
         };
-        let entry = snapshot.table.find_hashed(self.name, self.hash);
         match (route, entry) {
             // A reverse name that holds none of our addresses is not ours to deny.
             (Route::Reverse, entry) if entry.is_none_or(|entry| entry.rrset_count() == 0) => {
@@ -307,15 +326,14 @@ impl Turn<'_> {
         }
     }
 
-    /// The subnet whose addresses come first, and the same where the client stated it.
-    fn nearest(&self, query: &Query, client: Client) -> (Option<Subnet>, Option<Subnet>) {
-        let Some(subnet_first) = &self.settings.subnet_first else {
-            return (None, None);
-        };
+    /// The subnet whose addresses come first, and whether the client stated it.
+    #[inline]
+    fn nearest(&self, query: &Query, client: Client) -> Option<(Subnet, bool)> {
+        let subnet_first = self.settings.subnet_first.as_ref()?;
         if let Some(stated) = query.edns.and_then(|edns| edns.subnet) {
             let mut believed = subnet_first.believed.iter();
             if believed.any(|subnet| subnet.holds_address(client.address)) {
-                return (Some(stated), Some(stated));
+                return Some((stated, true));
             }
         }
         let (ipv4_bits, ipv6_bits) = OWN_SUBNET_BITS;
@@ -324,7 +342,7 @@ impl Turn<'_> {
         } else {
             ipv6_bits
         };
-        (Some(Subnet::new(client.address, bits)), None)
+        Some((Subnet::new(client.address, bits), false))
     }
 
     fn authoritative(&self, answer: &mut Answer<'_>) {
@@ -353,8 +371,8 @@ impl Turn<'_> {
             answer.negative(zone, query, reverse);
             return;
         }
-        if let Some(rrset) = entry.rrset(rtype::SRV)
-            && (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
+        if (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
+            && let Some(rrset) = entry.rrset(rtype::SRV)
         {
             answer.additional(&rrset, zone, self.random);
         }
@@ -413,19 +431,8 @@ impl Turn<'_> {
         }
     }
 
-    fn route(&self, snapshot: Option<&Snapshot>) -> Route {
+    fn route_elsewhere(&self) -> Route {
         let wire = self.name;
-        // The table's own, so that the two can never disagree while a new configuration is taken.
-        let domain = match snapshot {
-            Some(snapshot) => &*snapshot.table.zone().domain,
-            None => &*self.settings.domain,
-        };
-        if wire == domain {
-            return Route::Apex;
-        }
-        if is_below(wire, domain) {
-            return Route::Domain;
-        }
         let reverse =
             is_below(wire, b"\x07in-addr\x04arpa\0") || is_below(wire, b"\x03ip6\x04arpa\0");
         if self.settings.reverse_dns_on && reverse {
@@ -475,7 +482,7 @@ fn fault(
     Outcome::Answer(answer.end(
         message,
         flags & (flag::OPCODE_MASK | flag::RD | flag::CD),
-        edns,
+        edns.as_ref(),
         None,
     ))
 }

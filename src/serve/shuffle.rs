@@ -1,6 +1,9 @@
 //! Random order without allocation. In: a count and a seed. Out: each index below the count once,
 //! each first with equal chance; the same seed gives the same order again.
 
+/// So few records are shuffled by one draw, of which each choice takes a part: 16! orders in 2^64
+/// make none of them likelier than another by more than one in a million.
+const DRAWN_AT_ONCE_MAX: usize = 16;
 /// Up to this many records are shuffled in full (Fisher and Yates); more are walked from a random
 /// start with a random stride, which also makes every record first with equal chance.
 const SHUFFLED_MAX: usize = 64;
@@ -24,8 +27,31 @@ impl Order {
             1 => {
                 visit(0);
             }
-            2..=SHUFFLED_MAX => self.shuffled(visit),
+            2..=DRAWN_AT_ONCE_MAX => self.drawn_at_once(visit),
+            count if count <= SHUFFLED_MAX => self.shuffled(visit),
             _ => self.strided(visit),
+        }
+    }
+
+    #[inline]
+    fn drawn_at_once(&self, mut visit: impl FnMut(usize) -> bool) {
+        let mut places: [u8; DRAWN_AT_ONCE_MAX] = std::array::from_fn(|index| index as u8);
+        let mut left = self.seed;
+        let mut rest = places.get_mut(..self.count).unwrap_or_default();
+        while !rest.is_empty() {
+            // The draw as a fraction: times the choices there are, its whole part is the choice and
+            // what is behind the point the draw of the next one.
+            let scaled = u128::from(left) * rest.len() as u128;
+            left = scaled as u64;
+            let chosen = (scaled >> 64) as usize;
+            rest.swap(0, chosen);
+            let Some((&mut index, next)) = rest.split_first_mut() else {
+                return;
+            };
+            if !visit(usize::from(index)) {
+                return;
+            }
+            rest = next;
         }
     }
 
@@ -110,6 +136,20 @@ mod tests {
                 "{count}: {firsts:?}"
             );
         }
+    }
+
+    #[test]
+    fn every_order_has_equal_chance() {
+        let mut orders = std::collections::BTreeMap::new();
+        let mut seeds = fastrand::Rng::with_seed(7);
+        for _ in 0..24 * 2_000 {
+            *orders.entry(order(4, seeds.u64(..))).or_insert(0) += 1;
+        }
+        assert_eq!(orders.len(), 24);
+        assert!(
+            orders.values().all(|n| (1_730..2_270).contains(n)),
+            "{orders:?}"
+        );
     }
 
     #[test]
