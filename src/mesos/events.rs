@@ -12,7 +12,8 @@ use serde::de::IgnoredAny;
 
 use super::cluster::{Agent, Cluster, Framework, SkippedKind, Task, TaskState, Tasks};
 use super::cut::{CutError, Cutter, Kind};
-use super::fields::{Decoder, Loose, Text, fold, repair};
+use super::decode::{Decoder, repair};
+use super::fields::{Loose, Text, fold};
 use super::skips::Skips;
 pub use super::v1::TaskUpdate;
 use super::v1::{

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cluster;
 mod credentials;
 pub mod cut;
+mod decode;
 pub mod error;
 pub mod events;
 pub mod fetch;

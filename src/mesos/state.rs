@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::cluster::{Agent, Cluster, Endpoint, Framework, SkippedKind, Task, TaskState, Tasks};
 use super::cut::{CutError, Cutter, Kind};
-use super::fields::{AgentFields, Decoder, Loose, TaskFields, Text, fold};
+use super::decode::Decoder;
+use super::fields::{AgentFields, Loose, TaskFields, Text, fold};
 use super::intern::Interner;
 use super::skips::Skips;
 use super::task::{RUNNING, read_addresses, read_discovery};

@@ -14,9 +14,9 @@ use tracing::{debug, warn};
 use ureq::Agent;
 
 use super::cluster::{Cluster, Endpoint};
+use super::decode::Decoder;
 use super::error::MasterError;
 use super::events::{Event, EventError, EventReader, Told};
-use super::fields::Decoder;
 use super::http::{Call, Http};
 use super::leader::Hops;
 use super::recordio::{RecordError, Records};

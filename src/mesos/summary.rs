@@ -11,7 +11,8 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::cluster::Endpoint;
 use super::cut::{CutError, Cutter, Kind};
-use super::fields::{Decoder, Loose, Text, fold, is_folded, object};
+use super::decode::Decoder;
+use super::fields::{Loose, Text, fold, is_folded, object};
 use super::values::read_loose_pid;
 
 object! {
