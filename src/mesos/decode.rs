@@ -4,6 +4,8 @@
 use serde::de::Deserialize;
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 
+use super::quick::{self, Quick};
+
 /// Decodes one value at a time, with buffers that live on.
 #[derive(Default)]
 pub struct Decoder {
@@ -15,10 +17,25 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Reads what is of ordinary shape in one pass, and all else as JSON in general. An error says what
+    /// is wrong with the value.
+    pub fn decode<'a, T>(&'a mut self, raw: &'a [u8]) -> Result<T, String>
+    where
+        T: Deserialize<'a> + Quick<'a>,
+    {
+        match quick::read(raw) {
+            Some(value) => Ok(value),
+            None => self.decode_any(raw),
+        }
+    }
+
     /// simd-json first, for its speed. It refuses some of what Go takes (numbers out of range in
     /// fields that nobody reads), so serde_json is asked next; then once more with broken text
-    /// repaired. An error says what is wrong with the value.
-    pub fn decode<'a, T: Deserialize<'a>>(&'a mut self, raw: &'a [u8]) -> Result<T, String> {
+    /// repaired.
+    pub(super) fn decode_any<'a, T: Deserialize<'a>>(
+        &'a mut self,
+        raw: &'a [u8],
+    ) -> Result<T, String> {
         let Self {
             copy,
             buffers,

@@ -61,7 +61,7 @@ macro_rules! object {
                     fn find(text: &str) -> Self {
                         match text {
                             $($key => Self::$field,)*
-                            _ if is_folded(text) => Self::Unknown,
+                            _ if is_folded(text.as_bytes()) => Self::Unknown,
                             _ => Self::find(&fold(text)),
                         }
                     }
@@ -108,6 +108,27 @@ macro_rules! object {
                     }
                 }
                 deserializer.deserialize_any(ObjectVisitor(PhantomData))
+            }
+        }
+
+        impl<'a> crate::mesos::quick::Quick<'a> for $name<'a> {
+            fn read(scan: &mut crate::mesos::quick::Scan<'a>) -> Option<Self> {
+                let mut object = Self::default();
+                if scan.null()? {
+                    return Some(object);
+                }
+                let mut more = scan.enter(b'{', b'}')?;
+                while more {
+                    match scan.key()? {
+                        $(key if key == $key.as_bytes() => {
+                            object.$field = crate::mesos::quick::Quick::read(scan)?;
+                        })*
+                        key if is_folded(key) => scan.skip(0)?,
+                        _ => return None,
+                    }
+                    more = scan.more(b'}')?;
+                }
+                Some(object)
             }
         }
     };
@@ -201,8 +222,8 @@ object! {
 }
 
 /// Whether folding would leave the key as it is: then it is compared once only.
-pub fn is_folded(key: &str) -> bool {
-    key.bytes()
+pub fn is_folded(key: &[u8]) -> bool {
+    key.iter()
         .all(|octet| octet.is_ascii() && !octet.is_ascii_uppercase())
 }
 

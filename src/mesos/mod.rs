@@ -20,6 +20,7 @@ mod jwt;
 pub mod leader;
 pub mod live;
 pub mod poll;
+mod quick;
 pub mod recordio;
 pub mod saved;
 mod skips;

@@ -79,6 +79,47 @@ impl JsonMasks {
     }
 }
 
+/// How many octets at the beginning can stand in a JSON string as they are: up to the first quote,
+/// backslash or control character.
+#[inline]
+pub fn plain_text_length(octets: &[u8]) -> usize {
+    let mut length = 0;
+    #[cfg(target_arch = "x86_64")]
+    for lane in octets.as_chunks::<16>().0 {
+        #[allow(unsafe_code)]
+        // SAFETY: SSE2 belongs to every x86-64 CPU.
+        let ends = unsafe { text_ends_sse2(lane) };
+        if ends != 0 {
+            return length + ends.trailing_zeros() as usize;
+        }
+        length += lane.len();
+    }
+    let rest = &octets[length..];
+    let end = rest
+        .iter()
+        .position(|&octet| matches!(octet, b'"' | b'\\' | ..b' '));
+    length + end.unwrap_or(rest.len())
+}
+
+/// One bit for each octet that cannot stand in a string as it is.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn text_ends_sse2(lane: &[u8; 16]) -> u32 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_set1_epi8,
+    };
+    let whole = u128::from_le_bytes(*lane);
+    let lane = _mm_set_epi64x((whole >> 64) as i64, whole as i64);
+    let quotes = _mm_cmpeq_epi8(lane, _mm_set1_epi8(b'"' as i8));
+    let backslashes = _mm_cmpeq_epi8(lane, _mm_set1_epi8(b'\\' as i8));
+    let last_control = _mm_set1_epi8(0x1f);
+    let controls = _mm_cmpeq_epi8(_mm_max_epu8(lane, last_control), last_control);
+    let ends = _mm_or_si128(_mm_or_si128(quotes, backslashes), controls);
+    _mm_movemask_epi8(ends) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,6 +131,19 @@ mod tests {
         for octet in 0..=u8::MAX {
             let block = [octet; BLOCK_BYTES];
             assert_eq!(JsonMasks::of(&block), JsonMasks::portable(&block));
+        }
+    }
+
+    #[test]
+    fn a_plain_text_ends_at_each_octet_that_cannot_stand_in_it_and_at_no_other() {
+        for octet in 0..=u8::MAX {
+            let ends = matches!(octet, b'"' | b'\\' | ..b' ');
+            for place in 0..40 {
+                let mut octets = [b'a'; 40];
+                octets[place] = octet;
+                let wanted = if ends { place } else { octets.len() };
+                assert_eq!(plain_text_length(&octets), wanted, "{octet} at {place}");
+            }
         }
     }
 
