@@ -1,3 +1,5 @@
+//! Tests of `quick`: it reads what the decoder reads, or leaves it to that.
+
 use super::super::decode::Decoder;
 use super::super::fields::{AgentFields, TaskFields};
 use super::*;
