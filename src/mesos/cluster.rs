@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::few::Few;
 pub use super::tasks::Tasks;
 
 /// A snapshot of the cluster as one master described it.
@@ -126,13 +127,16 @@ pub struct Task {
     /// for changes: it tells whether a status that comes later counts.
     pub running_since: f64,
     /// Addresses of the latest running status, by source; sources that gave none are absent.
-    pub addresses: Box<[(AddressSource, IpAddr)]>,
+    pub addresses: Few<(AddressSource, IpAddr)>,
     /// `resources.ports`: inclusive ranges, in the document's order.
-    pub port_ranges: Box<[(u16, u16)]>,
+    pub port_ranges: Few<(u16, u16)>,
     pub discovery: Option<Box<Discovery>>,
     /// What was wrong with fields of this task and therefore left out of it (a port out of range).
-    pub faults: Option<Box<[Box<str>]>>,
+    pub faults: Option<Box<Faults>>,
 }
+
+/// Sentences of what was wrong. Behind a thin pointer, for nearly no task has any.
+pub type Faults = Box<[Box<str>]>;
 
 /// The time of no status. mesos-dns begins its search for the latest one here, so that an earlier
 /// one never counts.
@@ -312,8 +316,8 @@ mod tests {
             state: TaskState::Running,
             ordinal,
             running_since: NO_STATUS,
-            addresses: Box::default(),
-            port_ranges: Box::default(),
+            addresses: Few::default(),
+            port_ranges: Few::default(),
             discovery: None,
             faults: None,
         })

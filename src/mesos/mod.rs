@@ -11,6 +11,7 @@ mod decode;
 pub mod error;
 pub mod events;
 pub mod fetch;
+pub mod few;
 mod fields;
 pub mod hosts;
 pub mod http;

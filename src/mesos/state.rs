@@ -358,7 +358,7 @@ impl Reader {
             discovery,
             faults: match self.faults.is_empty() {
                 true => None,
-                false => Some(std::mem::take(&mut self.faults).into()),
+                false => Some(Box::new(std::mem::take(&mut self.faults).into())),
             },
         };
         self.tasks.push((Arc::new(task), agent_index));

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::cluster::{AddressSource, Discovery, DiscoveryPort, NO_STATUS};
+use super::few::Few;
 use super::fields::{DiscoveryFields, LabelFields, Loose, NetworkFields, StatusFields};
 use super::intern::Interner;
 use super::skips::shorten;
@@ -13,7 +14,7 @@ use super::values::read_address;
 pub const RUNNING: &str = "TASK_RUNNING";
 
 /// Addresses of a task, and the time of the status that gave them.
-pub type Addresses = (f64, Box<[(AddressSource, IpAddr)]>);
+pub type Addresses = (f64, Few<(AddressSource, IpAddr)>);
 
 /// A status of a task, in the shapes of `/state` and of the v1 API.
 pub trait Status {
@@ -51,12 +52,12 @@ pub fn read_addresses(statuses: &[impl Status]) -> Addresses {
             latest = Some(status);
         }
     }
-    let addresses = latest.map_or_else(Box::default, addresses_of);
+    let addresses = latest.map_or_else(Few::default, addresses_of);
     (latest_timestamp, addresses)
 }
 
 /// The addresses of one status, from all sources.
-pub fn addresses_of(status: &impl Status) -> Box<[(AddressSource, IpAddr)]> {
+pub fn addresses_of(status: &impl Status) -> Few<(AddressSource, IpAddr)> {
     let mut addresses = Vec::new();
     let mut add = |source, text: &str| {
         if let Some(address) = read_address(text) {

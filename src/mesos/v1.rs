@@ -239,7 +239,7 @@ impl Keeper {
             discovery,
             faults: match self.faults.is_empty() {
                 true => None,
-                false => Some(std::mem::take(&mut self.faults).into()),
+                false => Some(Box::new(std::mem::take(&mut self.faults).into())),
             },
         }
     }

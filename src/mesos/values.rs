@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cluster::Endpoint;
+use super::few::Few;
 use super::fields::Loose;
 use super::skips::shorten;
 use crate::limits::TASK_PORTS_MAX;
@@ -118,7 +119,7 @@ impl<'a> PortRanges<'a> {
 }
 
 /// Ranges in order, with what overlaps or adjoins made one: as a master writes the sum of resources.
-pub fn sum_of_ranges(ranges: &[(u16, u16)]) -> Box<[(u16, u16)]> {
+pub fn sum_of_ranges(ranges: &[(u16, u16)]) -> Few<(u16, u16)> {
     let mut ranges = ranges.to_vec();
     ranges.sort_unstable();
     let mut sum: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());

@@ -201,7 +201,8 @@ impl<'w> Watcher<'w> {
         } else {
             why.push(format!("its agent {:?} is not registered", task.agent_id));
         }
-        why.extend(task.faults.iter().flatten().map(|fault| fault.to_string()));
+        let faults = task.faults.iter().flat_map(|faults| faults.iter());
+        why.extend(faults.map(|fault| fault.to_string()));
         why.dedup();
         let names = self.spans.iter().map(|&span| self.text(span).to_owned());
         let names = names.take(NAMES_SHOWN_MAX).collect();

@@ -111,8 +111,8 @@ pub fn task(id: &str, name: &str) -> Task {
         ordinal: 0,
         state: TaskState::Running,
         running_since: NO_STATUS,
-        addresses: Box::new([]),
-        port_ranges: Box::new([]),
+        addresses: [].into(),
+        port_ranges: [].into(),
         discovery: None,
         faults: None,
     }
