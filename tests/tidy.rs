@@ -18,7 +18,7 @@ use scan::{
 const LINES_MAX: usize = 800;
 const LINES_ARGUED: usize = 500;
 /// Files over 500 lines, with the length that each may not pass. Entries may only shrink or go.
-const LONG_FILES: &[(&str, usize)] = &[("src/records/tree.rs", 518), ("tests/it/respond.rs", 529)];
+const LONG_FILES: &[(&str, usize)] = &[("tests/it/respond.rs", 529)];
 /// Files that are a map or a switch and must stay one.
 const SHORT_FILES: &[(&str, usize)] = &[("src/lib.rs", 80), ("src/main.rs", 60)];
 

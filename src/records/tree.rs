@@ -1,6 +1,7 @@
 //! The tree of names: labels and records in, names by number out. All lives in a few arrays and one
 //! hash index; what is freed is used again. It must never know why a record is there.
 
+mod row;
 mod settle;
 
 use std::hash::{BuildHasher, Hasher};
@@ -9,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use self::row::{Kind, ManySources, Row, Sources};
 use super::set::{NameId, Record};
 use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX};
 
@@ -28,6 +30,7 @@ pub(super) struct Tree {
     free_labels: Vec<Vec<u32>>,
     rows: Vec<Row>,
     free_rows: Vec<u32>,
+    many_sources: ManySources,
     /// Rows of owners with the flag `MANY`, by owner and data.
     many: HashTable<u32>,
     ipv6: Vec<Ipv6Addr>,
@@ -58,29 +61,6 @@ struct Node {
     /// Of the whole name, with the root label.
     wire_bytes: u8,
     flags: u16,
-}
-
-/// One record of one owner.
-struct Row {
-    owner: u32,
-    next_in_owner: u32,
-    next_referrer: u32,
-    /// How many sources give this same record; at zero the row is removed by `settle`.
-    count: u32,
-    /// The IPv4 address, the target's node, or a place in `ipv6`.
-    data: u32,
-    port: u16,
-    kind: Kind,
-    /// Made since the last `settle`.
-    fresh: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    A,
-    Aaaa,
-    Srv,
-    Ptr,
 }
 
 const TOUCHED: u16 = 1;
@@ -120,6 +100,7 @@ impl Tree {
             free_labels: vec![Vec::new(); 64],
             rows: Vec::with_capacity(room.rows),
             free_rows: Vec::new(),
+            many_sources: ManySources::default(),
             many: HashTable::new(),
             ipv6: Vec::new(),
             free_ipv6: Vec::new(),
@@ -241,9 +222,11 @@ impl Tree {
     pub(super) fn add(&mut self, owner: u32, record: Record) {
         self.touch(owner);
         if let Some(row) = self.find_row(owner, &record) {
-            self.rows[row as usize].count += 1;
-            if self.rows[row as usize].count == 1 {
-                self.gained_row(owner, self.rows[row as usize].kind);
+            let Row { sources, kind, .. } = &mut self.rows[row as usize];
+            let (was_none, kind) = (sources.is_none(), *kind);
+            self.many_sources.gain(row, sources);
+            if was_none {
+                self.gained_row(owner, kind);
             }
             return;
         }
@@ -257,11 +240,10 @@ impl Tree {
             owner,
             next_in_owner: self.nodes[owner as usize].first_row,
             next_referrer: NONE,
-            count: 1,
             data,
             port,
             kind,
-            fresh: self.tracking,
+            sources: Sources::one(self.tracking),
         };
         let target = matches!(kind, Kind::Srv | Kind::Ptr).then_some(data as usize);
         if let Some(target) = target {
@@ -297,11 +279,10 @@ impl Tree {
             return;
         };
         self.touch(owner);
-        let count = &mut self.rows[row as usize].count;
-        debug_assert!(*count > 0, "a record is removed once too often");
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.record_counts[self.rows[row as usize].kind as usize] -= 1;
+        let Row { sources, kind, .. } = &mut self.rows[row as usize];
+        self.many_sources.lose(row, sources);
+        if sources.is_none() {
+            self.record_counts[*kind as usize] -= 1;
             self.nodes[owner as usize].live_rows -= 1;
             if !self.exists(owner) {
                 self.ceased(owner);
@@ -396,7 +377,7 @@ impl Tree {
     pub(super) fn records(&self, owner: u32) -> impl Iterator<Item = Record> + '_ {
         self.rows_of(owner)
             .map(|row| &self.rows[row as usize])
-            .filter(|row| row.count > 0)
+            .filter(|row| !row.sources.is_none())
             .map(|row| self.record(row))
     }
 

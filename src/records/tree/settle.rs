@@ -1,9 +1,9 @@
 //! The end of a round of changes to the tree. In: the nodes that were touched. Out: the names whose
 //! answers may differ; what no source gives any more is taken out of every list and used again.
 
+use super::row::{Kind, Row};
 use super::{
-    ABOVE, CHANGED, EXISTED, FREED, Kind, MANY, NONE, PINNED, Row, SWEEP, TOUCHED, Tree,
-    hash_label, label_of,
+    ABOVE, CHANGED, EXISTED, FREED, MANY, NONE, PINNED, SWEEP, TOUCHED, Tree, hash_label, label_of,
 };
 use super::{NameId, Node};
 
@@ -59,18 +59,18 @@ impl Tree {
         while row != NONE {
             let Row {
                 next_in_owner,
-                count,
+                sources,
                 data,
                 kind,
-                fresh,
                 ..
             } = self.rows[row as usize];
             // A record that came and went within the round was never answered.
-            let differs = fresh == (count > 0);
+            let is_live = !sources.is_none();
+            let differs = sources.is_fresh() == is_live;
             changed |= differs;
             readdressed |= differs && matches!(kind, Kind::A | Kind::Aaaa);
-            self.rows[row as usize].fresh = false;
-            if count > 0 {
+            self.rows[row as usize].sources.age();
+            if is_live {
                 previous = row;
             } else {
                 if flags & MANY != 0 {
@@ -122,10 +122,10 @@ impl Tree {
         while row != NONE {
             let Row {
                 next_referrer,
-                count,
+                sources,
                 ..
             } = self.rows[row as usize];
-            if count > 0 {
+            if !sources.is_none() {
                 previous = row;
             } else if previous == NONE {
                 self.nodes[target as usize].first_referrer = next_referrer;

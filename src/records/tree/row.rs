@@ -1,0 +1,113 @@
+//! One record of one owner, and how many sources give it. In: a source more or less. Out: whether the
+//! record is there. It must never lose count, however many sources there are.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+/// One record of one owner. A large cluster has 2 million: no octet is spent in vain.
+pub(super) struct Row {
+    pub(super) owner: u32,
+    pub(super) next_in_owner: u32,
+    pub(super) next_referrer: u32,
+    /// The IPv4 address, the target's node, or a place in `ipv6`.
+    pub(super) data: u32,
+    pub(super) port: u16,
+    pub(super) kind: Kind,
+    pub(super) sources: Sources,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    A,
+    Aaaa,
+    Srv,
+    Ptr,
+}
+
+/// How many sources give a record, up to `COUNT_MAX`, which says that `ManySources` has the count; and
+/// a bit for whether the record was made since the last `settle`.
+#[derive(Clone, Copy)]
+pub(super) struct Sources(u8);
+
+impl Sources {
+    pub(super) fn one(fresh: bool) -> Self {
+        Self(if fresh { FRESH | 1 } else { 1 })
+    }
+
+    /// At none the row is removed by `settle`.
+    pub(super) fn is_none(self) -> bool {
+        self.0 & !FRESH == 0
+    }
+
+    pub(super) fn is_fresh(self) -> bool {
+        self.0 & FRESH != 0
+    }
+
+    pub(super) fn age(&mut self) {
+        self.0 &= !FRESH;
+    }
+
+    fn set(&mut self, count: u8) {
+        self.0 = self.0 & FRESH | count;
+    }
+}
+
+/// Counts of the few rows with more sources than a row has room to count.
+#[derive(Default)]
+pub(super) struct ManySources(HashMap<u32, u32, RandomState>);
+
+impl ManySources {
+    /// One source more gives the row of this number.
+    pub(super) fn gain(&mut self, number: u32, sources: &mut Sources) {
+        let count = sources.0 & !FRESH;
+        if count < COUNT_MAX {
+            sources.set(count + 1);
+        }
+        if count + 1 >= COUNT_MAX {
+            *self.0.entry(number).or_insert(u32::from(COUNT_MAX) - 1) += 1;
+        }
+    }
+
+    /// One source less gives it.
+    pub(super) fn lose(&mut self, number: u32, sources: &mut Sources) {
+        let count = sources.0 & !FRESH;
+        debug_assert!(count > 0, "a record is removed once too often");
+        if count < COUNT_MAX {
+            return sources.set(count.saturating_sub(1));
+        }
+        let left = self.0.get_mut(&number).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if left < u32::from(COUNT_MAX) {
+            self.0.remove(&number);
+            sources.set(left as u8);
+        }
+    }
+}
+
+const FRESH: u8 = 1 << 7;
+/// Small in tests, whose records have few sources.
+const COUNT_MAX: u8 = if cfg!(test) { 2 } else { FRESH - 1 };
+const _: () = assert!(size_of::<Row>() == 20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_sources_are_lost_as_were_gained() {
+        let (mut many, mut sources) = (ManySources::default(), Sources::one(true));
+        for _ in 0..1_000 {
+            many.gain(7, &mut sources);
+        }
+        for _ in 0..1_000 {
+            assert!(!sources.is_none() && sources.is_fresh());
+            many.lose(7, &mut sources);
+        }
+        assert!(!sources.is_none() && many.0.is_empty());
+        many.lose(7, &mut sources);
+        assert!(sources.is_none() && sources.is_fresh());
+    }
+}
