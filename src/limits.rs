@@ -224,6 +224,9 @@ pub const TASK_PORTS_MAX: usize = 65_535;
 pub const PTR_RECORDS_MAX: usize = 8;
 /// Changes that a table may lack to be changed further in the place of a copy of the present one.
 pub const SPARE_BEHIND_MAX: usize = 16;
+/// And octets of their shards: a refresh that touches all shards would otherwise keep the table of
+/// each of the last times, while copying rows of pointers costs little beside such a change.
+pub const SPARE_BEHIND_BYTES_MAX: usize = 6 << 20;
 /// Buffers of replaced shards that are kept for others.
 pub const SPARE_BUFFERS_MAX: usize = 256;
 /// Names that a shard should hold: so few that a change copies about 40 KiB for each name that it

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use super::compile::Encoder;
 use super::table::{ResponseTable, Shard};
-use crate::limits::{SPARE_BEHIND_MAX, SPARE_BUFFERS_MAX};
+use crate::limits::{SPARE_BEHIND_BYTES_MAX, SPARE_BEHIND_MAX, SPARE_BUFFERS_MAX};
 
 /// A shard that differs from the table before, by its number.
 pub type Change = (usize, Shard);
@@ -22,6 +22,8 @@ pub struct Turns {
     spare: Option<(u64, ResponseTable)>,
     /// What came with each generation since, the earliest first.
     behind: VecDeque<(u64, Vec<Change>)>,
+    /// Octets of the shards in it, some of which nothing else holds any more.
+    behind_bytes: usize,
     buffers: Buffers,
     encoder: Encoder,
 }
@@ -63,9 +65,13 @@ impl Turns {
     pub(super) fn note(&mut self, generation: u64, changes: Vec<Change>, mut encoder: Encoder) {
         encoder.forget();
         self.encoder = encoder;
+        self.behind_bytes += byte_count(&changes);
         self.behind.push_back((generation, changes));
-        if self.behind.len() > SPARE_BEHIND_MAX {
-            self.behind.pop_front();
+        while self.behind.len() > SPARE_BEHIND_MAX || self.behind_bytes > SPARE_BEHIND_BYTES_MAX {
+            let Some((_, changes)) = self.behind.pop_front() else {
+                break;
+            };
+            self.behind_bytes -= byte_count(&changes);
         }
     }
 
@@ -83,6 +89,7 @@ impl Turns {
     pub fn forget(&mut self) {
         self.spare = None;
         self.behind.clear();
+        self.behind_bytes = 0;
     }
 }
 
@@ -112,6 +119,10 @@ impl Buffers {
             self.free.pop_front();
         }
     }
+}
+
+fn byte_count(changes: &[Change]) -> usize {
+    changes.iter().map(|(_, shard)| shard.len()).sum()
 }
 
 /// A buffer may be larger than what is wanted by one part in so many.

@@ -14,8 +14,43 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<Held> = const { Cell::new(Held { allocations: 0, bytes: 0 }) };
 }
 static LARGEST_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// What a thread allocated and did not free.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub allocations: i64,
+    pub bytes: i64,
+}
+
+impl Held {
+    fn add(allocations: i64, bytes: i64) {
+        HELD.with(|held| {
+            let Self {
+                allocations: a,
+                bytes: b,
+            } = held.get();
+            held.set(Self {
+                allocations: a + allocations,
+                bytes: b + bytes,
+            });
+        });
+    }
+}
+
+/// What making something leaves allocated.
+pub fn held_by<T>(make: impl FnOnce() -> T) -> (T, Held) {
+    let before = HELD.with(Cell::get);
+    let made = make();
+    let after = HELD.with(Cell::get);
+    let held = Held {
+        allocations: after.allocations - before.allocations,
+        bytes: after.bytes - before.bytes,
+    };
+    (made, held)
+}
 
 /// The most that any thread of this process allocated at once, if it was over a megabyte.
 pub fn largest_allocation_bytes() -> usize {
@@ -27,6 +62,7 @@ pub fn largest_allocation_bytes() -> usize {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        Held::add(1, layout.size() as i64);
         if layout.size() > 1 << 20 {
             LARGEST_BYTES.fetch_max(layout.size(), Ordering::Relaxed);
         }
@@ -35,6 +71,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Held::add(-1, -(layout.size() as i64));
         // SAFETY: the pointer came from System.alloc above with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }

@@ -69,7 +69,7 @@ impl NaiveTask {
                 .map(|it| (AddressSource::NetInfo, it.2))
                 .into_iter()
                 .collect(),
-            port_ranges: self.ports.clone(),
+            port_ranges: self.ports.to_vec().into(),
             discovery: None,
             faults: None,
         }

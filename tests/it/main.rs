@@ -16,6 +16,7 @@ mod iam;
 mod listeners;
 mod live;
 mod live_tls;
+mod memory;
 mod publishing;
 mod refreshing;
 mod respond;
