@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::draft::{Draft, ROOM_FOR_CHANGES_BYTES};
+use super::draft::{Draft, PART_SHARDS, Part, ROOM_FOR_CHANGES_BYTES};
 use super::layout::{
     self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
 };
@@ -27,11 +27,12 @@ impl ResponseTable {
     pub fn build(records: &RecordSet, answering: &Answering, serial: u32, seed: u64) -> Self {
         let index = Index::of_process(seed, group_bits_for(records.name_count()));
         let shard_count = GROUP_SHARDS << index.group_bits;
-        // Names are written in the order in which they lie in memory, each to the end of its shard:
-        // reading them shard by shard would miss the cache for every record.
-        let mut drafts: Vec<Draft> = Vec::new();
-        let shard_names = records.name_count() / shard_count + 1;
-        drafts.resize_with(shard_count, || Draft::with_room_for(shard_names));
+        // Names are written in the order in which they lie in memory, each to the end of its part: reading
+        // them shard by shard would miss the cache for every record.
+        let part_count = shard_count / PART_SHARDS;
+        let part_names = records.name_count() / part_count + 1;
+        let mut parts: Vec<Part> = Vec::new();
+        parts.resize_with(part_count, || Part::with_room_for(part_names));
         let mut encoder = Encoder::default();
         let mut wire = Vec::new();
         let mut name_count = 0;
@@ -39,15 +40,15 @@ impl ResponseTable {
             wire.clear();
             records.append_wire(name, &mut wire);
             let hash = index.hash(&wire);
-            if let Some(draft) = drafts.get_mut(index.shard(hash)) {
-                encoder.entry(records, name, &wire, draft.octets());
-                draft.name_count += 1;
+            if let Some(part) = parts.get_mut(index.shard(hash) / PART_SHARDS) {
+                encoder.entry(records, name, &wire, part.octets());
                 name_count += 1;
             }
         }
-        let shards: Vec<Shard> = drafts
+        let shards: Vec<Shard> = parts
             .into_iter()
-            .map(|draft| draft.index(&index))
+            .enumerate()
+            .flat_map(|(number, part)| part.into_shards(number * PART_SHARDS, &index))
             .collect();
         let groups = shards.chunks(GROUP_SHARDS).map(Group::from).collect();
         Self::finish(index, groups, name_count, answering, serial)

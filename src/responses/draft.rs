@@ -7,7 +7,7 @@
 //! take too much room, or the slots no longer fit, everything is written anew.
 
 use super::layout::{self, ENTRY_HEAD_BYTES, Entry, SHARD_HEAD_BYTES, SLOT_BYTES};
-use super::table::{Index, Shard};
+use super::table::{GROUP_SHARDS, Index, Shard};
 use crate::limits::ENTRY_BYTES_EXPECTED;
 
 pub(super) struct Draft {
@@ -19,11 +19,79 @@ pub(super) struct Draft {
     is_crowded: bool,
 }
 
+/// The entries of some neighbouring shards, as they come, before any shard is made. Fewer and longer
+/// than shards: thousands of buffers, each with a part of a page that is not used, cost a tenth of the
+/// table, and writing to all of them in turn misses the cache.
+pub(super) struct Part {
+    entries: Vec<u8>,
+}
+
+/// Shards of a part; a group has whole parts.
+pub(super) const PART_SHARDS: usize = 8;
+const _: () = assert!(GROUP_SHARDS.is_multiple_of(PART_SHARDS));
+
+impl Part {
+    /// Room that is not used was never touched and costs no memory.
+    pub(super) fn with_room_for(names: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity((names + names / 4) * ENTRY_BYTES_EXPECTED),
+        }
+    }
+
+    /// Where entries are appended.
+    pub(super) fn octets(&mut self) -> &mut Vec<u8> {
+        &mut self.entries
+    }
+
+    /// The shards, the first of which has this number, each of the very size that it needs. The part is
+    /// freed, and those that follow find room where it was.
+    pub(super) fn into_shards(self, first: usize, index: &Index) -> Vec<Shard> {
+        let mut hashes = Vec::new();
+        let mut sizes = [(0, 0); PART_SHARDS];
+        let mut place = 0;
+        while let Some(entry) = Entry::at(&self.entries, place) {
+            let (hash, bytes) = (index.hash(entry.name()), entry.bytes().len());
+            let (names, entries_bytes) = &mut sizes[index.shard(hash) - first];
+            *names += 1;
+            *entries_bytes += bytes;
+            hashes.push((hash, place..place + bytes));
+            place += bytes;
+        }
+        let mut drafts = sizes.map(|(names, bytes)| Draft::of_size(names, bytes));
+        for (hash, range) in hashes {
+            let draft = &mut drafts[index.shard(hash) - first];
+            let start = draft.shard.len();
+            draft.shard.extend_from_slice(&self.entries[range]);
+            draft.set_slot(draft.free_slot(hash, index), hash, start);
+        }
+        let shards = drafts.into_iter().map(|mut draft| {
+            draft.write_head();
+            Shard::from(draft.shard)
+        });
+        shards.collect()
+    }
+}
+
 impl Draft {
+    /// With slots for so many names, which the caller enters, and room for their entries and no more.
+    fn of_size(names: usize, entries_bytes: usize) -> Self {
+        let slot_count = slot_count_for(names);
+        let slots_end = SHARD_HEAD_BYTES + slot_count * SLOT_BYTES;
+        let mut shard = Vec::with_capacity(slots_end + entries_bytes);
+        shard.resize(slots_end, 0);
+        Self {
+            shard,
+            slot_count,
+            name_count: names,
+            hole_bytes: 0,
+            is_crowded: false,
+        }
+    }
+
     /// With slots and room for so many names. Room that is not used was never touched and costs no
     /// memory.
     pub(super) fn with_room_for(names: usize) -> Self {
-        let slot_count = (names * 2).next_power_of_two().max(2);
+        let slot_count = slot_count_for(names);
         let slots_end = SHARD_HEAD_BYTES + slot_count * SLOT_BYTES;
         let mut shard = Vec::with_capacity(slots_end + (names + names / 4) * ENTRY_BYTES_EXPECTED);
         shard.resize(slots_end, 0);
@@ -46,11 +114,6 @@ impl Draft {
             is_crowded: false,
             shard,
         }
-    }
-
-    /// Where entries are appended.
-    pub(super) fn octets(&mut self) -> &mut Vec<u8> {
-        &mut self.shard
     }
 
     /// Puts an entry in the place of the one that the name had.
@@ -221,6 +284,10 @@ impl Draft {
         self.shard[place] = 0;
         self.hole_bytes += bytes;
     }
+}
+
+fn slot_count_for(names: usize) -> usize {
+    (names * 2).next_power_of_two().max(2)
 }
 
 /// What most changes append at the most.
