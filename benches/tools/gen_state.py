@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Writes a deterministic Mesos state document, and the dnsperf queries that hit it.
+"""Writes a deterministic Mesos state document, and a name that it gives.
 
 usage: gen_state.py OUT_DIR --agents N --tasks N [--seed N] [--per-app N]
 
 OUT_DIR/state.json   the document a Mesos master would serve
-OUT_DIR/queries.txt  dnsperf lines: 60% A, 30% SRV, 5% AAAA (NODATA), 5% NXDOMAIN
-OUT_DIR/srv.txt      SRV only;  OUT_DIR/a.txt  A only
+OUT_DIR/name         a name with addresses
 """
 import argparse, json, random, uuid, os
 p = argparse.ArgumentParser()
@@ -54,13 +53,5 @@ state = {"version": "1.11.0", "id": mid, "pid": f"master@{a.leader}", "hostname"
   "cluster": "bench", "activated_slaves": a.agents, "frameworks": frameworks, "completed_frameworks": [], "orphan_tasks": [], "unregistered_frameworks": [],
   "slaves": slaves, "recovered_slaves": []}
 json.dump(state, open(f"{a.out}/state.json", "w"), separators=(",", ":"))
-label = lambda s: s.replace(".", "-").replace("_", "-")
-uniq = sorted(set(names)); r.shuffle(uniq)
-with open(f"{a.out}/queries.txt", "w") as q, open(f"{a.out}/srv.txt", "w") as qs, open(f"{a.out}/a.txt", "w") as qa:
-    for _ in range(200000):
-        n, f, d = r.choice(uniq); x = r.random(); A = f"{label(n)}.{f}.mesos"; S = f"_{label(n)}._tcp.{f}.mesos"
-        if x < 0.6: q.write(f"{A} A\n")
-        elif x < 0.9: q.write(f"{S} SRV\n")
-        elif x < 0.95: q.write(f"{A} AAAA\n")
-        else: q.write(f"nx{r.randrange(10**6)}.{f}.mesos A\n")
-        qs.write(f"{S} SRV\n"); qa.write(f"{A} A\n")
+n, f, _ = names[0]
+with open(f"{a.out}/name", "w") as out: out.write(n.replace(".", "-") + f".{f}.mesos")
