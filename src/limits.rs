@@ -54,6 +54,9 @@ pub const WILDCARD_SOCKETS_MAX: usize = 4;
 pub const WILDCARD_DESCRIPTORS_PART: usize = 4;
 /// Where port 0 was asked for: attempts to find one that is free for UDP and TCP alike.
 pub const PORT_PICKS_MAX: usize = 32;
+/// A port in use is tried again for so long, and so often.
+pub const PORT_PATIENCE: Duration = Duration::from_secs(1);
+pub const PORT_RETRY: Duration = Duration::from_millis(20);
 
 /// TCP connections that one worker keeps; past it the one that was idle longest is closed.
 pub const TCP_CONNECTIONS_MAX: usize = 1024;

@@ -4,9 +4,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
 use super::sockets::{ServeError, Sockets, open_listener, open_udp, probe, turn_away};
-use crate::limits::{PORT_PICKS_MAX, WILDCARD_DESCRIPTORS_PART, WILDCARD_SOCKETS_MAX};
+use crate::limits::{
+    PORT_PATIENCE, PORT_PICKS_MAX, PORT_RETRY, WILDCARD_DESCRIPTORS_PART, WILDCARD_SOCKETS_MAX,
+};
 use crate::sys::{descriptors, interfaces, steering};
 
 /// The sockets of one address: those of all workers, in the order in which they are in the kernel's
@@ -48,6 +52,13 @@ impl Groups {
             if port != 0 || last.is_ok() {
                 break;
             }
+            last = Self::bind_once(listeners, port, replaced, count);
+        }
+        // A process that was killed may hold its port for a moment after its end: the kernel clears its
+        // rings in the background.
+        let deadline = Instant::now() + PORT_PATIENCE;
+        while matches!(last, Err(ServeError::AddressInUse(_))) && Instant::now() < deadline {
+            thread::sleep(PORT_RETRY);
             last = Self::bind_once(listeners, port, replaced, count);
         }
         last
