@@ -34,26 +34,18 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Rollcall with every engine that it knows, and notes about others.
+    /// Rollcall with every engine that works here, and notes about others.
     pub fn rollcalls(&self) -> (Vec<Peer>, Vec<String>) {
         let binary = rollcall();
-        let engines = ["epoll", "uring"];
-        let (known, unknown): (Vec<&str>, Vec<&str>) =
-            engines.iter().partition(|engine| self.knows_engine(engine));
-        let mut notes = Vec::new();
-        let mut peers: Vec<Peer> = known
-            .iter()
-            .map(|engine| self.rollcall(&format!("rollcall {engine}"), &binary, Some(engine)))
-            .collect();
-        if peers.is_empty() {
-            peers.push(self.rollcall("rollcall", &binary, None));
-            notes.push("rollcall knows no key Engine: its one engine is measured".to_owned());
-        } else {
-            notes.extend(
-                unknown
-                    .iter()
-                    .map(|engine| format!("rollcall knows no engine {engine}")),
-            );
+        let (mut peers, mut notes) = (Vec::new(), Vec::new());
+        for engine in ["epoll", "uring"] {
+            match self.chosen_for(engine) {
+                chosen if chosen.starts_with(&format!("datagrams: {engine}")) => {
+                    let name = format!("rollcall {engine}");
+                    peers.push(self.rollcall(&name, &binary, Some(engine)));
+                }
+                chosen => notes.push(format!("no engine {engine} here: {chosen}")),
+            }
         }
         if let Ok(before) = env::var("ROLLCALL_BEFORE") {
             peers.push(self.rollcall("before", &before, None));
@@ -96,20 +88,18 @@ impl Setup {
         peer
     }
 
-    /// `check` names a key that it does not know, and a value that it cannot use.
-    fn knows_engine(&self, engine: &str) -> bool {
-        let file = self.write(
-            "probe",
-            "json",
-            &serde_json::json!({"Masters": ["127.0.0.1:5050"], "Engine": engine}).to_string(),
-        );
+    /// What `check` says of the engine that it would use where this one is asked for.
+    fn chosen_for(&self, engine: &str) -> String {
+        let config = serde_json::json!({"Masters": ["127.0.0.1:5050"], "Engine": engine});
+        let file = self.write("probe", "json", &config.to_string());
         let checked = Command::new(rollcall())
             .args(["check", &format!("-config={file}")])
             .output()
             .expect("rollcall starts");
         let said = [checked.stdout, checked.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        checked.status.success() && !said.contains("unknown key \"Engine\"")
+        let line = said.lines().find(|line| line.starts_with("datagrams: "));
+        line.unwrap_or(&said).to_owned()
     }
 
     fn mesos_config(&self, dns: SocketAddr, http: SocketAddr) -> serde_json::Value {

@@ -75,12 +75,7 @@ impl Stage {
             };
             let (ours, ours_missing) = setup.rollcalls();
             for peer in ours {
-                match Server::start(peer, workers, &cores, &cluster.name) {
-                    Ok(server) => servers.push(server),
-                    // Where the kernel, or who runs us, allows no ring there is nothing to measure.
-                    Err(error) if error.contains("io_uring") => notes.push(error),
-                    Err(error) => return Err(error),
-                }
+                servers.push(Server::start(peer, workers, &cores, &cluster.name)?);
             }
             let is_first = zone.is_none();
             if is_first {
