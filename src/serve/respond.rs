@@ -278,8 +278,9 @@ impl Turn<'_> {
         };
         // Most names differ in the last octets: those that are not ours need no look-up.
         let ends_alike = self.name.ends_with(domain);
+        let reverse = self.settings.reverse_dns_on && self.name.ends_with(b"\x04arpa\0");
         let entry = match snapshot {
-            Some(snapshot) if ends_alike || self.settings.reverse_dns_on => {
+            Some(snapshot) if ends_alike || reverse => {
                 snapshot.table.find_hashed(self.name, self.hash)
             }
             _ => None,

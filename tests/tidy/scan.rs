@@ -32,10 +32,12 @@ impl Source {
             .collect()
     }
 
-    /// The same without `#[cfg(test)]` items; `tests.rs` in a module's folder is one as a whole.
+    /// The same without `#[cfg(test)]` items; `tests.rs` in a module's folder, and what is in a
+    /// folder `tests` below `src`, is one as a whole.
     pub fn code_without_tests(&self) -> Vec<(usize, String)> {
         let mut kept = Vec::new();
-        if self.name.ends_with("/tests.rs") {
+        let in_folder = self.name.starts_with("src/") && self.name.contains("/tests/");
+        if in_folder || self.name.ends_with("/tests.rs") {
             return kept;
         }
         let mut lines = self.code().into_iter();
