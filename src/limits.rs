@@ -35,7 +35,8 @@ pub const UDP_SEGMENTS_PAUSE_BATCHES: u32 = 65_536;
 pub const UDP_SEND_WAIT_MS: u16 = 5;
 /// UDP sockets of one worker.
 pub const UDP_SOCKETS_PER_WORKER_MAX: usize = 32;
-/// Buffers that an io_uring engine receives into, per worker: what may come while a batch is answered.
+/// Buffers that an io_uring engine receives into, per worker, shared out to its sockets: what may come
+/// while a batch is answered.
 pub const URING_BUFFERS: usize = 256;
 /// Entries that can be queued: a batch of answers, a receive for each socket, one watch.
 pub const URING_SUBMISSIONS: u32 = 128;

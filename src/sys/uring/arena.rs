@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
-use crate::limits::{UDP_BATCH_DATAGRAMS, UDP_QUERY_BYTES_MAX, URING_BUFFERS};
+use crate::limits::{
+    UDP_BATCH_DATAGRAMS, UDP_QUERY_BYTES_MAX, UDP_SOCKETS_PER_WORKER_MAX, URING_BUFFERS,
+};
 use crate::sys::control::CONTROL_BYTES;
 use crate::sys::mmsg::{Lines, RESPONSE_STRIDE_BYTES, odd_lines};
 use crate::sys::prefetch::CACHE_LINE_BYTES;
@@ -49,11 +51,17 @@ const _: () = assert!(offset_of!(Message, payload) + UDP_QUERY_BYTES_MAX == MESS
 const _: () = assert!(offset_of!(Message, control).is_multiple_of(8));
 const _: () = assert!(PEER_BYTES >= size_of::<libc::sockaddr_in6>());
 const _: () = assert!(URING_BUFFERS.is_power_of_two() && URING_BUFFERS <= 1 << 15);
+const _: () = assert!(size_of::<[BufRingEntry; URING_BUFFERS]>() == size_of::<FreeRing>());
+const _: () = assert!(URING_BUFFERS / UDP_SOCKETS_PER_WORKER_MAX.next_power_of_two() >= 8);
+
+#[repr(C, align(4096))]
+struct FreeRing([BufRingEntry; URING_BUFFERS]);
 
 #[repr(C, align(4096))]
 struct Shared {
-    /// The ring of free buffers; its tail lies in the first entry's reserved field.
-    free: [BufRingEntry; URING_BUFFERS],
+    /// A ring of free buffers for each socket, each at a page; the tail of one lies in its first entry's
+    /// reserved field.
+    free: [FreeRing; UDP_SOCKETS_PER_WORKER_MAX],
     /// What every receive asks for: how much of an address, how much of control messages.
     wanted: libc::msghdr,
     send_headers: [libc::msghdr; UDP_BATCH_DATAGRAMS],
@@ -65,12 +73,16 @@ struct Shared {
 /// Freed by its owner's word alone: the kernel may still be writing when a ring goes wrong.
 pub struct Arena {
     shared: NonNull<Shared>,
-    /// Entries put into the ring of free buffers so far; wraps.
-    tail: u16,
+    /// Entries put into each ring of free buffers so far; wraps.
+    tails: [u16; UDP_SOCKETS_PER_WORKER_MAX],
+    /// Buffers of one socket, a power of two: those with the numbers from `socket * share` on. A flood
+    /// on one socket takes no other's.
+    share: usize,
 }
 
 impl Arena {
-    pub fn new() -> Self {
+    /// For so many sockets, at least 1.
+    pub fn new(sockets: usize) -> Self {
         let layout = Layout::new::<Shared>();
         // SAFETY: the layout of `Shared` has a size above zero.
         let memory = unsafe { alloc::alloc_zeroed(layout) };
@@ -78,7 +90,15 @@ impl Arena {
         let Some(shared) = NonNull::new(memory.cast::<Shared>()) else {
             alloc::handle_alloc_error(layout)
         };
-        let arena = Self { shared, tail: 0 };
+        let mut arena = Self {
+            shared,
+            tails: [0; UDP_SOCKETS_PER_WORKER_MAX],
+            share: URING_BUFFERS / sockets.next_power_of_two(),
+        };
+        for buffer in 0..sockets * arena.share {
+            arena.put_free(buffer as u16);
+        }
+        (0..sockets).for_each(|socket| arena.publish_free(socket));
         let wanted = arena.wanted().cast_mut();
         // SAFETY: `wanted` is valid and aligned, and nothing else refers to it.
         let wanted = unsafe { &mut *wanted };
@@ -96,36 +116,47 @@ impl Arena {
         unsafe { alloc::dealloc(self.shared.as_ptr().cast(), Layout::new::<Shared>()) };
     }
 
-    /// Where the ring of free buffers begins: at a page.
-    pub fn free_ring(&self) -> *mut BufRingEntry {
-        // SAFETY: `shared` is allocated; the projection stays inside of it.
-        let ring = unsafe { &raw mut (*self.shared.as_ptr()).free };
+    /// Where a socket's ring of free buffers begins: at a page.
+    pub fn free_ring(&self, socket: usize) -> *mut BufRingEntry {
+        // SAFETY: `shared` is allocated; the array checks the index.
+        let ring = unsafe { &raw mut (*self.shared.as_ptr()).free[socket] };
         ring.cast()
+    }
+
+    /// Buffers of one socket.
+    pub fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Whose buffer it is.
+    pub fn socket_of(&self, buffer: u16) -> usize {
+        usize::from(buffer) / self.share
     }
 
     /// Gives a message's buffer to the kernel, from `publish_free` on. Each buffer once, until a
     /// completion gives it back.
     pub fn put_free(&mut self, buffer: u16) {
-        let slot = usize::from(self.tail) % URING_BUFFERS;
+        let socket = self.socket_of(buffer);
+        let slot = usize::from(self.tails[socket]) % self.share;
         let address = self.message(buffer.into()) as u64;
-        // SAFETY: `slot` is below URING_BUFFERS.
-        let entry = unsafe { self.free_ring().add(slot) };
+        // SAFETY: `slot` is below `share`, which is URING_BUFFERS at most.
+        let entry = unsafe { self.free_ring(socket).add(slot) };
         // SAFETY: a live entry, which the kernel only reads, and not before the tail has passed it.
         let entry = unsafe { &mut *entry };
         entry.set_addr(address);
         entry.set_len(MESSAGE_BYTES as u32);
         entry.set_bid(buffer);
-        self.tail = self.tail.wrapping_add(1);
+        self.tails[socket] = self.tails[socket].wrapping_add(1);
     }
 
-    /// Shows the kernel what `put_free` put.
-    pub fn publish_free(&mut self) {
+    /// Shows the kernel what `put_free` put into a socket's ring.
+    pub fn publish_free(&mut self, socket: usize) {
         // SAFETY: the ring begins with an initialised entry, at a page.
-        let tail = unsafe { BufRingEntry::tail(self.free_ring()) };
+        let tail = unsafe { BufRingEntry::tail(self.free_ring(socket)) };
         // SAFETY: the tail is 2 octets aligned to 2 inside of `shared`; the kernel only reads it.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         // Pairs with the kernel's load before it reads the entries (io_ring_buffer_select).
-        tail.store(self.tail, Ordering::Release);
+        tail.store(self.tails[socket], Ordering::Release);
     }
 
     pub fn wanted(&self) -> *const libc::msghdr {

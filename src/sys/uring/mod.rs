@@ -3,7 +3,7 @@
 //! again before the kernel is done with it.
 //!
 //! Each socket has one multishot receive, which takes a buffer from a ring of free ones for each
-//! datagram. Answers are sent with MSG_DONTWAIT: such a request is carried out while it is submitted
+//! datagram; each socket has its share of the buffers, so that a flood on one never starves another. Answers are sent with MSG_DONTWAIT: such a request is carried out while it is submitted
 //! or fails with EAGAIN, and is never queued (linux/io_uring/net.c, REQ_F_NOWAIT), so that what an
 //! answer is read from is free again once the kernel has taken its entry, and only failures need a
 //! completion. Answers go with the system call that waits for the next queries.
@@ -98,7 +98,6 @@ impl Job {
     }
 }
 
-const BUFFER_GROUP: u16 = 0;
 /// Times that a submission is tried where the kernel lacks memory.
 const SUBMIT_TRIES_MAX: usize = 8;
 /// How often, and how long each time, the end of the receives is waited for; it comes at once.
@@ -109,7 +108,7 @@ impl Ring {
     /// For the thread that calls it and no other. The descriptors must stay open for as long as the
     /// ring lives; `watched` is the one whose readiness `take_ready` tells.
     pub fn open(sockets: &[BorrowedFd<'_>], watched: BorrowedFd<'_>) -> io::Result<Self> {
-        if sockets.len() > UDP_SOCKETS_PER_WORKER_MAX {
+        if sockets.is_empty() || sockets.len() > UDP_SOCKETS_PER_WORKER_MAX {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let ring = IoUring::builder()
@@ -124,24 +123,26 @@ impl Ring {
         let files: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
         ring.submitter().register_files(&files)?;
         let entered_as = kernel::register_ring(ring.as_raw_fd())?;
-        let mut arena = Arena::new();
-        (0..URING_BUFFERS).for_each(|buffer| arena.put_free(buffer as u16));
-        // SAFETY: the ring of free buffers has URING_BUFFERS entries at a page's beginning, and
-        // stays allocated until the ring no longer refers to it (`drop`).
-        let registered = unsafe {
-            ring.submitter().register_buf_ring_with_flags(
-                arena.free_ring() as u64,
-                URING_BUFFERS as u16,
-                BUFFER_GROUP,
-                0,
-            )
-        };
-        if let Err(error) = registered {
-            // SAFETY: the kernel refused it, and was given nothing else of it.
-            unsafe { arena.free() };
-            return Err(error);
+        let arena = Arena::new(sockets.len());
+        for socket in 0..sockets.len() {
+            // SAFETY: the ring of free buffers has room for `share` entries at a page's beginning, and
+            // stays allocated until the ring no longer refers to it (`drop`).
+            let registered = unsafe {
+                ring.submitter().register_buf_ring_with_flags(
+                    arena.free_ring(socket) as u64,
+                    arena.share() as u16,
+                    socket as u16,
+                    0,
+                )
+            };
+            if let Err(error) = registered {
+                drop(ring);
+                // SAFETY: nothing was submitted that could write to a buffer, and a ring that is gone
+                // takes none.
+                unsafe { arena.free() };
+                return Err(error);
+            }
         }
-        arena.publish_free();
         let sockets = sockets.iter().map(|fd| Socket {
             fd: fd.as_raw_fd(),
             armed: false,
@@ -280,7 +281,7 @@ impl Ring {
         for number in 0..self.sockets.len() {
             if !self.sockets[number].armed {
                 let entry =
-                    opcode::RecvMsgMulti::new(Fixed(number as u32), wanted, BUFFER_GROUP).build();
+                    opcode::RecvMsgMulti::new(Fixed(number as u32), wanted, number as u16).build();
                 self.sockets[number].armed = self.push(entry.user_data(Job::Receive.with(number)));
             }
         }
@@ -379,14 +380,14 @@ impl Ring {
             }
         }
         if let Some(arena) = &mut self.arena {
-            arena.publish_free();
+            (0..self.sockets.len()).for_each(|socket| arena.publish_free(socket));
         }
     }
 
     fn give_back(&mut self, buffer: u16) {
         if let Some(arena) = &mut self.arena {
             arena.put_free(buffer);
-            arena.publish_free();
+            arena.publish_free(arena.socket_of(buffer));
         }
     }
 
@@ -418,7 +419,8 @@ impl Drop for Ring {
         let stopped = self.stop_receiving();
         // The sockets are closed now, and not when the kernel gets round to clearing the ring.
         let _ = self.ring.submitter().unregister_files();
-        let unregistered = self.ring.submitter().unregister_buf_ring(BUFFER_GROUP);
+        let unregistered = (0..self.sockets.len())
+            .try_for_each(|group| self.ring.submitter().unregister_buf_ring(group as u16));
         match (stopped, unregistered, self.arena.take()) {
             // SAFETY: no request is left that could write to a message, the kernel has forgotten
             // the ring of free buffers, and answers were read when they were submitted.
