@@ -82,7 +82,8 @@ mod tests {
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let loaded = Config::load(None, variables.into_iter()).expect("good");
-        let text = report(&loaded, &["engine: epoll".to_owned()]);
+        let text = report(&loaded, &["datagrams: epoll".to_owned()]);
+        assert!(text.contains("\ndatagrams: epoll\n"), "{text}");
         for key in KEYS {
             let line = text
                 .lines()

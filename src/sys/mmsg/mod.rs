@@ -262,4 +262,4 @@ impl Default for Batch {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -99,29 +99,41 @@ fn refused_datagram_does_not_hold_up_the_others() {
     assert_eq!((client.recv(&mut answer).unwrap(), answer[0]), (1, 2));
 }
 
-/// One batch in turn on sockets of both families, with the address asked and without it.
-#[test]
-fn one_batch_answers_on_sockets_of_every_kind() {
-    let mut batch = Batch::new();
+/// A client of a server of one of the kinds below. Connected, it hears the address that it asked and
+/// no other.
+pub fn client_of(server: &UdpSocket, kind: usize, round: u8) -> UdpSocket {
+    let port = server.local_addr().unwrap().port();
+    let (from, to) = match kind {
+        0 => ("127.0.0.1:0", "127.0.0.1"),
+        1 => ("127.0.0.1:0", "127.0.0.2"),
+        3 if round.is_multiple_of(2) => ("127.0.0.1:0", "127.0.0.3"),
+        _ => ("[::1]:0", "::1"),
+    };
+    let client = UdpSocket::bind(from).unwrap();
+    client.connect((to, port)).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    client
+}
+
+/// Bound to one address and to all, in both families.
+pub fn servers_of_every_kind() -> [UdpSocket; 4] {
     let servers = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"];
     let servers = servers.map(|bound| UdpSocket::bind(bound).unwrap());
     socket::receive_destination_ipv4(&servers[1]).unwrap();
     socket::receive_destination_ipv6(&servers[3]).unwrap();
+    servers
+}
+
+/// One batch in turn on sockets of both families, with the address asked and without it.
+#[test]
+fn one_batch_answers_on_sockets_of_every_kind() {
+    let mut batch = Batch::new();
+    let servers = servers_of_every_kind();
     for round in 0..6_u8 {
         for (kind, server) in servers.iter().enumerate() {
-            let port = server.local_addr().unwrap().port();
-            // A connected client hears the address that it asked and no other.
-            let (from, to) = match kind {
-                0 => ("127.0.0.1:0", "127.0.0.1"),
-                1 => ("127.0.0.1:0", "127.0.0.2"),
-                3 if round % 2 == 0 => ("127.0.0.1:0", "127.0.0.3"),
-                _ => ("[::1]:0", "::1"),
-            };
-            let client = UdpSocket::bind(from).unwrap();
-            client.connect((to, port)).unwrap();
-            client
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
+            let client = client_of(server, kind, round);
             client.send(&[round, kind as u8]).unwrap();
             assert_eq!(batch.receive(server.as_fd()).unwrap(), 1);
             let datagram = batch.datagram(0).unwrap();

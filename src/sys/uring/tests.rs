@@ -1,7 +1,7 @@
 //! Tests of `uring`, and of nothing where the kernel forbids it.
 
 use super::*;
-use crate::sys::socket;
+use crate::sys::mmsg::{self, tests::servers_of_every_kind};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -212,26 +212,13 @@ fn address_that_was_asked_is_the_one_that_answers() {
     if pair().is_none() {
         return;
     }
-    let servers = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"];
-    let servers = servers.map(|bound| UdpSocket::bind(bound).unwrap());
-    socket::receive_destination_ipv4(&servers[1]).unwrap();
-    socket::receive_destination_ipv6(&servers[3]).unwrap();
+    let servers = servers_of_every_kind();
     let watched = UdpSocket::bind("127.0.0.1:0").unwrap();
     let descriptors: Vec<_> = servers.iter().map(AsFd::as_fd).collect();
     let mut ring = Ring::open(&descriptors, watched.as_fd()).unwrap();
     for round in 0..6_u8 {
         for (kind, server) in servers.iter().enumerate() {
-            let port = server.local_addr().unwrap().port();
-            // A connected client hears the address that it asked and no other.
-            let (from, to) = match kind {
-                0 => ("127.0.0.1:0", "127.0.0.1"),
-                1 => ("127.0.0.1:0", "127.0.0.2"),
-                3 if round % 2 == 0 => ("127.0.0.1:0", "127.0.0.3"),
-                _ => ("[::1]:0", "::1"),
-            };
-            let client = UdpSocket::bind(from).unwrap();
-            client.connect((to, port)).unwrap();
-            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            let client = mmsg::tests::client_of(server, kind, round);
             client.send(&[round, kind as u8]).unwrap();
             assert_eq!(receive(&mut ring), 1);
             let peer = ring.datagram(0).unwrap().peer;
