@@ -385,8 +385,7 @@ fn source(settings: &Settings) -> Result<Source, ConfigError> {
 fn engine(settings: &Settings) -> Result<Engine, ConfigError> {
     const KEY: &str = "Engine";
     let text = settings.text(KEY)?;
-    let mut all = Engine::ALL.into_iter();
-    all.find(|engine| engine.name() == text)
+    Engine::named(text)
         .ok_or_else(|| settings.wrong(KEY, "unknown engine", "right would be auto, uring or epoll"))
 }
 

@@ -195,6 +195,12 @@ pub enum Engine {
 impl Engine {
     pub const ALL: [Self; 3] = [Self::Auto, Self::Uring, Self::Epoll];
 
+    /// The one that is spelled so.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|engine| engine.name() == name)
+    }
+
     /// As `Engine` spells it.
     pub fn name(self) -> &'static str {
         match self {

@@ -13,7 +13,6 @@ use crate::refresh::warm::Identity;
 use crate::refresh::{self, HoldSettings, WarmSettings};
 use crate::responses::zone::Answering;
 use crate::serve::ServeOptions;
-use crate::serve::engines::Wanted;
 use crate::serve::respond::{Chaos, Settings, SubnetFirst};
 
 /// Where DNS is served, and by how many threads; `None`: it is not.
@@ -21,8 +20,7 @@ pub fn serve_options(config: &Config) -> Option<ServeOptions> {
     config.dns_on.then(|| ServeOptions {
         workers: config.workers,
         seed: fastrand::u64(..),
-        // The configuration knows no other names.
-        engine: Wanted::named(config.engine.name()).unwrap_or_default(),
+        engine: config.engine,
         ..ServeOptions::at(config.listeners.clone(), config.port)
     })
 }

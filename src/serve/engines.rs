@@ -3,30 +3,8 @@
 
 use std::fmt;
 
+use crate::config::Engine;
 use crate::sys::uring;
-
-/// What the configuration asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    /// What measures better where both work.
-    #[default]
-    Auto,
-    /// io_uring, where the kernel allows it.
-    Uring,
-    Epoll,
-}
-
-impl Wanted {
-    /// As the configuration spells it.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "auto" => Some(Self::Auto),
-            "uring" => Some(Self::Uring),
-            "epoll" => Some(Self::Epoll),
-            _ => None,
-        }
-    }
-}
 
 /// What is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +39,20 @@ impl fmt::Display for Choice {
 }
 
 /// Tries what was asked for.
-pub fn choose(wanted: Wanted) -> Choice {
+pub fn choose(wanted: Engine) -> Choice {
     let good = |uses, why: &str| Choice {
         uses,
         why: why.to_owned(),
         fell_back: false,
     };
     match wanted {
-        Wanted::Epoll => good(Uses::Epoll, "as configured"),
+        Engine::Epoll => good(Uses::Epoll, "as configured"),
         // `benches/versus` has both side by side.
-        Wanted::Auto => good(
+        Engine::Auto => good(
             Uses::Epoll,
             "auto; it answers as fast as io_uring, and faster where one socket asks much at once",
         ),
-        Wanted::Uring => match uring::probe() {
+        Engine::Uring => match uring::probe() {
             Ok(()) => good(Uses::Uring, "as configured"),
             Err(unavailable) => Choice {
                 uses: Uses::Epoll,

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
+use crate::config;
 use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
@@ -122,7 +123,7 @@ pub struct ServeOptions {
     /// Per worker.
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
-    pub engine: engines::Wanted,
+    pub engine: config::Engine,
 }
 
 impl ServeOptions {
@@ -138,7 +139,7 @@ impl ServeOptions {
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,
             tcp_idle: Duration::from_millis(TCP_IDLE_MS),
-            engine: engines::Wanted::Auto,
+            engine: config::Engine::Auto,
         }
     }
 }

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
-use super::engines::Wanted;
 use super::*;
 use crate::limits::{TCP_PENDING_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 use crate::stats::CloseReason;
@@ -52,9 +51,9 @@ impl Respond for Echo {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The engine that this run of the tests is for.
-fn engine() -> Wanted {
+fn engine() -> config::Engine {
     let name = std::env::var("ROLLCALL_ENGINE").unwrap_or_else(|_| "auto".to_owned());
-    Wanted::named(&name).expect("ROLLCALL_ENGINE")
+    config::Engine::named(&name).expect("ROLLCALL_ENGINE")
 }
 
 fn options(ip: impl Into<IpAddr>) -> ServeOptions {

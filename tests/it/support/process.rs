@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, SOA};
 use super::{DEADLINE, wait_until};
-use rollcall::serve::engines::Wanted;
+use rollcall::config::Engine;
 
 pub struct Rollcall {
     child: Child,
@@ -291,9 +291,9 @@ fn engine_variable() -> Option<(&'static str, String)> {
 }
 
 /// The same for a server in this process.
-pub fn engine() -> Wanted {
-    engine_variable().map_or(Wanted::Auto, |(_, name)| {
-        Wanted::named(&name).expect("ROLLCALL_ENGINE")
+pub fn engine() -> Engine {
+    engine_variable().map_or(Engine::Auto, |(_, name)| {
+        Engine::named(&name).expect("ROLLCALL_ENGINE")
     })
 }
 
