@@ -12,12 +12,13 @@ use rollcall::serve::{ServeOptions, Server};
 use rollcall::sys::affinity;
 
 use crate::support::client::{A, Client};
-use crate::support::process::engine;
+use crate::support::process::{engine, free_address};
 use crate::support::wait_until;
 use crate::worlds::settings;
 
 fn start(workers: usize) -> Server {
-    start_at((Ipv4Addr::LOCALHOST, 0).into(), None, workers)
+    // Not 0: some of these widen to a wildcard, where any socket of a client may be in the way.
+    start_at(free_address(), None, workers)
 }
 
 fn start_at(address: SocketAddr, replaced: Option<&Server>, workers: usize) -> Server {
@@ -70,8 +71,9 @@ fn datagram_is_answered_on_the_core_that_it_came_in_on() {
 /// As systemd-resolved has 127.0.0.53 alone.
 #[test]
 fn wildcard_that_another_program_is_in_the_way_of_is_refused_and_a_list_is_not() {
-    let other = UdpSocket::bind("127.0.0.53:0").expect("a port");
-    let port = other.local_addr().expect("its address").port();
+    // Not a port that the kernel gives to clients: another test's socket may have it at 127.0.0.1.
+    let port = free_address().port();
+    let _other = UdpSocket::bind(("127.0.0.53", port)).expect("a port");
     let start = |listeners: &[[u8; 4]]| {
         let listeners = listeners.iter().map(|&ip| ip.into()).collect();
         let responder = |seed| Responder::new(&settings(), seed);
