@@ -170,6 +170,7 @@ fn responder() -> Responder {
         reverse_dns_on: true,
         subnet_first: None,
         chaos: None,
+        forwarding: None,
     };
     Responder::new(&settings, 1)
 }

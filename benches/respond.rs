@@ -74,6 +74,7 @@ fn respond(criterion: &mut Criterion) {
         reverse_dns_on: false,
         subnet_first: None,
         chaos: None,
+        forwarding: None,
     };
     let mut responder = Responder::new(&settings, 1);
     let mut response = [0; 1232];

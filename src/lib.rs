@@ -9,6 +9,7 @@
 //!   serve      query bytes -> response bytes (`respond` is pure), in one thread per core
 //! ```
 //!
+//! `forward` asks other resolvers for the names that `serve` does not own, and remembers.
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
 //! stand beside the way. `dns`, `sys` and `limits` are leaves.
@@ -23,12 +24,14 @@
 //! * **RecordSet**: owner names and their data, before any wire format.
 //! * **ResponseTable**: finished wire bytes of every answer, and the index to them.
 //! * **Snapshot**: generation, serial, table and cluster, swapped as one pointer.
-//! * **Outcome**: what `respond` decides of a packet: answer it or drop it.
+//! * **Outcome**: what `respond` decides of a packet: answer it, have it forwarded,
+//!   or drop it.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dns;
+pub mod forward;
 pub mod http;
 pub mod limits;
 pub mod mesos;

@@ -36,8 +36,17 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cli", &["config", "limits", "simulate"]),
     (
         "serve",
-        &["responses", "dns", "sys", "limits", "stats", "config"],
+        &[
+            "responses",
+            "dns",
+            "sys",
+            "limits",
+            "stats",
+            "config",
+            "forward",
+        ],
     ),
+    ("forward", &["dns", "sys", "limits", "stats"]),
     (
         "http",
         &[

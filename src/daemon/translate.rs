@@ -47,6 +47,7 @@ pub fn respond_settings(config: &Config) -> Result<Settings, DaemonError> {
             believed: config.client_subnet_from.clone().into(),
         }),
         chaos,
+        forwarding: None,
     })
 }
 

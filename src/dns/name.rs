@@ -118,6 +118,28 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether an uncompressed name in wire format is an apex or ends in it at a label's boundary; both in
+/// one case.
+pub fn is_at_or_below(wire: &[u8], apex: &[u8]) -> bool {
+    wire.len() == apex.len() && wire == apex || is_below(wire, apex)
+}
+
+/// The same for a name that has more labels than the apex.
+pub fn is_below(wire: &[u8], apex: &[u8]) -> bool {
+    // Most names differ in the last octets, so that comparing comes before walking the labels.
+    if !wire.ends_with(apex) {
+        return false;
+    }
+    let mut rest = wire.len();
+    for label in labels(wire) {
+        rest -= label.len() + 1;
+        if rest == apex.len() {
+            return true;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

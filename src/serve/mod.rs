@@ -61,6 +61,15 @@ pub enum Transport {
 pub enum Outcome {
     /// The length of the response in the buffer.
     Answer(usize),
+    /// The query is for the forwarder as it stands.
+    Forward,
+    /// A CNAME of the table leads to a name outside it, which the forwarder is to ask for. The first
+    /// `bytes` of the buffer are an answer that is whole but for the target's records and OPT; the
+    /// target stands uncompressed at `target_at`.
+    Follow {
+        bytes: usize,
+        target_at: usize,
+    },
     Drop,
 }
 

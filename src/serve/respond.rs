@@ -16,8 +16,9 @@ use arc_swap::ArcSwap;
 use super::answer::{Answer, Limits};
 use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::{Edns, HEADER_BYTES, LowerName, OPT_BYTES, Parsed, Query, flag, parse};
+use crate::dns::name::is_below;
 use crate::dns::subnet::Subnet;
-use crate::dns::{Rcode, class, name, rtype};
+use crate::dns::{Rcode, class, rtype};
 use crate::limits::{
     TCP_MESSAGE_BYTES_MAX, UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX,
 };
@@ -40,6 +41,14 @@ pub struct Settings {
     pub subnet_first: Option<SubnetFirst>,
     /// What class CHAOS is answered with (`ChaosOn`); none: REFUSED.
     pub chaos: Option<Chaos>,
+    /// Whose names outside the domain are forwarded (`ExternalOn`, `AllowRecursion`); none: nobody's.
+    pub forwarding: Option<Forwarding>,
+}
+
+/// Who may ask for names outside the domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forwarding {
+    pub allowed: Box<[Subnet]>,
 }
 
 /// How the client's subnet is found.
@@ -98,6 +107,14 @@ struct Turn<'a> {
     random: &'a mut fastrand::Rng,
     name: &'a [u8],
     hash: u64,
+}
+
+/// What became of a query.
+#[derive(PartialEq, Eq)]
+enum Filled {
+    Answered,
+    /// It is for the forwarder.
+    Forward,
 }
 
 /// Where a name belongs.
@@ -229,7 +246,9 @@ impl Respond for Responder {
         let Some(mut answer) = Answer::begin(message, query.question_end, response, limits) else {
             return Outcome::Drop;
         };
-        turn.fill(snapshot, query, &mut answer);
+        if turn.fill(snapshot, query, client, &mut answer) == Filled::Forward {
+            return Outcome::Forward;
+        }
         let flags = query.flags & (flag::RD | flag::CD);
         Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
     }
@@ -261,15 +280,21 @@ impl Respond for Responder {
 }
 
 impl Turn<'_> {
-    fn fill(&mut self, snapshot: Option<&Snapshot>, query: &Query, answer: &mut Answer<'_>) {
+    fn fill(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        query: &Query,
+        client: Client,
+        answer: &mut Answer<'_>,
+    ) -> Filled {
         if query.qclass != class::IN {
             self.fill_other_class(query, answer);
-            return;
+            return Filled::Answered;
         }
         // Zone transfer is not offered (RFC 5936, 2.2.1: REFUSED).
         if query.qtype == rtype::AXFR || query.qtype == rtype::IXFR {
             answer.rcode(Rcode::Refused);
-            return;
+            return Filled::Answered;
         }
         // The table's own, so that the two can never disagree while a new configuration is taken.
         let domain = match snapshot {
@@ -292,8 +317,7 @@ impl Turn<'_> {
             _ => self.route_elsewhere(),
         };
         if matches!(route, Route::Outside) {
-            answer.rcode(Rcode::Refused);
-            return;
+            return self.forward(client, answer);
         }
         let Some(snapshot) = snapshot else {
             // SERVFAIL makes clients ask their next server; NXDOMAIN would be believed.
@@ -303,12 +327,12 @@ impl Turn<'_> {
                 Rcode::ServFail
             };
             answer.rcode(rcode);
-            return;
+            return Filled::Answered;
         };
         match (route, entry) {
             // A reverse name that holds none of our addresses is not ours to deny.
             (Route::Reverse, entry) if entry.is_none_or(|entry| entry.rrset_count() == 0) => {
-                answer.rcode(Rcode::Refused);
+                return self.forward(client, answer);
             }
             (Route::Apex, entry) => {
                 self.authoritative(answer);
@@ -325,6 +349,21 @@ impl Turn<'_> {
                 );
             }
         }
+        Filled::Answered
+    }
+
+    /// Has the forwarder answer those who may ask for names outside.
+    fn forward(&self, client: Client, answer: &mut Answer<'_>) -> Filled {
+        let forwarding = self.settings.forwarding.as_ref();
+        let is_allowed = forwarding.is_some_and(|forwarding| {
+            let mut allowed = forwarding.allowed.iter();
+            allowed.any(|subnet| subnet.holds_address(client.address))
+        });
+        if is_allowed {
+            return Filled::Forward;
+        }
+        answer.rcode(Rcode::Refused);
+        Filled::Answered
     }
 
     /// The subnet whose addresses come first, and whether the client stated it.
@@ -442,22 +481,6 @@ impl Turn<'_> {
             Route::Outside
         }
     }
-}
-
-/// Whether a name ends in a domain at a label's boundary and has more labels.
-fn is_below(wire: &[u8], domain: &[u8]) -> bool {
-    // Most names differ in the last octets, so that comparing comes before walking the labels.
-    if !wire.ends_with(domain) {
-        return false;
-    }
-    let mut rest = wire.len();
-    for label in name::labels(wire) {
-        rest -= label.len() + 1;
-        if rest == domain.len() {
-            return true;
-        }
-    }
-    false
 }
 
 /// A response without records: header, the question where it could be read, OPT where EDNS was.

@@ -283,7 +283,7 @@ impl<R: Respond> Answering<'_, R> {
                 self.stats.count_answer(response);
                 Some(bytes.min(response.len()))
             }
-            Outcome::Drop => {
+            Outcome::Forward | Outcome::Follow { .. } | Outcome::Drop => {
                 self.stats.dropped.add(1);
                 None
             }

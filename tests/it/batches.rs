@@ -59,7 +59,7 @@ fn message(random: &mut fastrand::Rng) -> Vec<u8> {
 fn answer(outcome: Outcome, response: &[u8]) -> Option<Vec<u8>> {
     match outcome {
         Outcome::Answer(bytes) => Some(response[..bytes].to_vec()),
-        Outcome::Drop => None,
+        _ => None,
     }
 }
 

@@ -89,7 +89,7 @@ impl Asker {
             .respond(self.snapshot.as_ref(), query, client, &mut response)
         {
             Outcome::Answer(length) => Some(response[..length].to_vec()),
-            Outcome::Drop => None,
+            _ => None,
         }
     }
 

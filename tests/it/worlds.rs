@@ -61,6 +61,7 @@ pub fn settings() -> Settings {
         reverse_dns_on: false,
         subnet_first: None,
         chaos: None,
+        forwarding: None,
     }
 }
 
