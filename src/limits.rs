@@ -260,6 +260,12 @@ pub const EXPLAIN_SOURCES_MAX: usize = 8;
 /// Tasks without the name asked for, and near names, that `explain` lists.
 pub const EXPLAIN_CANDIDATES_MAX: usize = 16;
 
+/// Compression pointers of one name: it has no more labels than this, and each pointer should save one.
+pub const NAME_POINTERS_MAX: usize = 127;
+/// How often a reply's answer section is walked along a chain of CNAMEs: once where its records stand
+/// in the chain's order, as nearly all do.
+pub const CHAIN_WALKS_MAX: usize = 8;
+
 /// HTTP connections at one time; more wait in the kernel's queue until one ends.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
 /// Body of an HTTP request. No route reads one; clients that send one all the same get an answer.

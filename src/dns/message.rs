@@ -21,6 +21,8 @@ pub mod flag {
     pub const TC: u16 = 0x0200;
     pub const RD: u16 = 0x0100;
     pub const RA: u16 = 0x0080;
+    /// Authentic data (RFC 6840, 5.7).
+    pub const AD: u16 = 0x0020;
     pub const CD: u16 = 0x0010;
 }
 
@@ -174,7 +176,7 @@ impl LowerName {
 /// Copies octets with A to Z folded, eight at a time. The last eight overlap those before: most names
 /// are longer than that, and none needs a loop for its end.
 #[inline]
-fn copy_folded(from: &[u8], to: &mut [u8]) {
+pub(crate) fn copy_folded(from: &[u8], to: &mut [u8]) {
     let (words, _) = from.as_chunks();
     let (places, _) = to.as_chunks_mut();
     for (place, word) in places.iter_mut().zip(words) {

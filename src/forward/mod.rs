@@ -8,7 +8,13 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+pub mod question;
+pub mod reply;
 pub mod routes;
+#[cfg(test)]
+#[path = "tests/samples.rs"]
+mod samples;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
