@@ -265,6 +265,26 @@ pub const NAME_POINTERS_MAX: usize = 127;
 /// How often a reply's answer section is walked along a chain of CNAMEs: once where its records stand
 /// in the chain's order, as nearly all do.
 pub const CHAIN_WALKS_MAX: usize = 8;
+/// One cached answer takes no more than this part of the cache of a thread: it would push out what many
+/// others wait for.
+pub const CACHE_ENTRY_PART: usize = 8;
+/// What a cached answer costs beside its key and its octets: its place in the cache's list (104 octets)
+/// and table, half a place that remembers what was evicted, two allocations.
+pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 208;
+/// What a cached answer weighs with all that, as far as memory is reserved by it.
+pub const CACHE_ENTRY_BYTES_EXPECTED: usize = 384;
+/// Places reserved when a cache is made, at most: growing later copies them while queries wait.
+pub const CACHE_RESERVED_ENTRIES_MAX: usize = 1 << 20;
+/// Expired answers are kept so long for when no resolver answers (RFC 8767, 5: one to three days).
+pub const CACHE_STALE_SECONDS_MAX: u64 = 86_400;
+/// TTL of such an answer (RFC 8767, 4).
+pub const CACHE_STALE_TTL_SECONDS: u32 = 30;
+/// Answers that live shorter are not asked for ahead: clients return too late for it to help.
+pub const CACHE_PREFETCH_LIFE_SECONDS_MIN: u32 = 10;
+/// The last part of an answer's life, in which it is asked for ahead.
+pub const CACHE_PREFETCH_PART: u64 = 10;
+/// So many hits make a name worth it.
+pub const CACHE_PREFETCH_HITS_MIN: u8 = 2;
 
 /// HTTP connections at one time; more wait in the kernel's queue until one ends.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;

@@ -69,6 +69,22 @@ fn is_same_question(query: &[u8], reply: &[u8], question_end: usize) -> bool {
     }
 }
 
+/// Whether a reply has this question, the name in lower case.
+pub(super) fn is_question_of(
+    message: &[u8],
+    reply: &Reply,
+    name: &[u8],
+    qtype: u16,
+    qclass: u16,
+) -> bool {
+    let [t0, t1] = qtype.to_be_bytes();
+    let [c0, c1] = qclass.to_be_bytes();
+    let question = split_question(message, reply.question_end);
+    question.is_some_and(|(question_name, kind)| {
+        question_name.eq_ignore_ascii_case(name) && *kind == [t0, t1, c0, c1]
+    })
+}
+
 /// The octets of a question: name, and type with class.
 fn split_question(message: &[u8], question_end: usize) -> Option<(&[u8], &[u8; 4])> {
     let question = message.get(HEADER_BYTES..question_end)?;
