@@ -9,6 +9,7 @@
 )]
 
 pub mod cache;
+pub mod follow;
 pub mod question;
 pub mod reply;
 pub mod routes;
