@@ -6,6 +6,7 @@
 //! round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
 //! anything old is given up, so that a configuration that cannot be taken changes nothing.
 
+mod outside;
 mod translate;
 
 use std::net::SocketAddr;
@@ -22,12 +23,13 @@ use crate::mesos::error::MasterError;
 use crate::mesos::http::{ClientSettings, Http};
 use crate::refresh::{GiveUp, Parts, Refresher, Wake};
 use crate::responses::publish::Published;
-use crate::serve::respond::{Responder, SharedSettings};
+use crate::serve::respond::Responder;
 use crate::serve::{ServeError, ServeOptions, Server, engines};
 use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
 use crate::{http, sys};
-use translate::{answering, http_address, refresh_settings, respond_settings, serve_options};
+use outside::{Host, Outside, Plan};
+use translate::{answering, http_address, refresh_settings, serve_options};
 
 /// A running Rollcall.
 pub struct Daemon {
@@ -35,7 +37,7 @@ pub struct Daemon {
     published: Published,
     freshness: SharedFreshness,
     engine: SharedEngine,
-    respond_settings: SharedSettings,
+    outside: Outside,
     masters: Http,
     server: Option<Server>,
     http: Option<http::Server>,
@@ -63,7 +65,7 @@ impl std::fmt::Display for DaemonError {
             Self::Http(error) => error.fmt(f),
             Self::Master(error) => error.fmt(f),
             Self::Name(key) => write!(f, "{key} is not a domain name that can be encoded"),
-            Self::Thread(error) => write!(f, "cannot start the refresh thread: {error}"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Signals(error) => write!(f, "cannot watch for signals: {error}"),
             Self::GaveUp(why) => f.write_str(why),
         }
@@ -107,12 +109,15 @@ pub fn run(
 
 /// What this host would make of a configuration, for `rollcall check`; nothing is started.
 pub fn findings(config: &Config) -> Vec<String> {
-    let options = serve_options(config);
-    let engine = options.map(|options| engines::choose(options.engine));
-    engine
-        .map(|choice| format!("datagrams: {choice}"))
-        .into_iter()
-        .collect()
+    let Some(options) = serve_options(config) else {
+        return Vec::new();
+    };
+    let mut found = vec![format!("datagrams: {}", engines::choose(options.engine))];
+    if let Ok(plan) = Plan::new(config, &Host::look(config)) {
+        found.push(plan.line);
+        found.extend(plan.warning.map(|warning| format!("warning: {warning}")));
+    }
+    found
 }
 
 /// Chooses the one TLS provider of the whole program. Before anything reads a certificate.
@@ -135,11 +140,13 @@ impl Daemon {
         install_tls_provider();
         let published = Published::default();
         let freshness = SharedFreshness::default();
-        let respond = Arc::new(ArcSwap::from_pointee(respond_settings(&config)?));
+        let host = Host::look(&config);
+        let plan = Plan::new(&config, &host)?;
+        let outside = Outside::start(config.clone(), host, plan).map_err(DaemonError::Thread)?;
         let answering = answering(&config)?;
         let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
         let server = serve_options(&config)
-            .map(|options| start_server(None, &options, &published, &respond))
+            .map(|options| start_server(None, options, &published, &outside))
             .transpose()?;
         let engine = SharedEngine::default();
         engine.store(server.as_ref().map(engine_of));
@@ -162,13 +169,14 @@ impl Daemon {
             published,
             freshness,
             engine,
-            respond_settings: respond,
+            outside,
             masters,
             server,
             http,
             refresher,
         };
         daemon.log_addresses(&config.domain);
+        daemon.outside.log();
         Ok(daemon)
     }
 
@@ -213,7 +221,8 @@ impl Daemon {
     /// Takes another configuration while it runs. An error changes nothing.
     pub fn reload(&mut self, config: Config) -> Result<(), DaemonError> {
         let old = self.config.load_full();
-        let respond = respond_settings(&config)?;
+        let host = Host::look(&config);
+        let plan = Plan::new(&config, &host)?;
         let answering = answering(&config)?;
         let (was, is) = (ClientSettings::from(&*old), ClientSettings::from(&config));
         let masters = match was == is {
@@ -248,7 +257,7 @@ impl Daemon {
             .filter(|_| !same_address)
             .map(|options| {
                 let replaced = self.server.as_ref();
-                start_server(replaced, &options, &self.published, &self.respond_settings)
+                start_server(replaced, options, &self.published, &self.outside)
             })
             .transpose()?;
         if let Some(server) = self.server.as_mut().filter(|_| same_address) {
@@ -257,7 +266,8 @@ impl Daemon {
                 .map_err(DaemonError::Serve)?;
         }
         // From here on nothing can fail.
-        self.respond_settings.store(Arc::new(respond));
+        self.outside.configure(config.clone(), host, plan);
+        self.outside.log();
         self.masters = masters;
         if !same_address {
             self.server = server;
@@ -308,13 +318,14 @@ impl Daemon {
 
 fn start_server(
     replaced: Option<&Server>,
-    options: &ServeOptions,
+    mut options: ServeOptions,
     published: &Published,
-    settings: &SharedSettings,
+    outside: &Outside,
 ) -> Result<Server, DaemonError> {
-    let settings = Arc::clone(settings);
+    options.forward = Some(Arc::clone(outside.forward_settings()));
+    let settings = Arc::clone(outside.respond_settings());
     let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
-    Server::start_beside(replaced, options, published, responder).map_err(DaemonError::Serve)
+    Server::start_beside(replaced, &options, published, responder).map_err(DaemonError::Serve)
 }
 
 fn engine_of(server: &Server) -> Arc<EngineInUse> {

@@ -314,6 +314,17 @@ pub const HTTP_STOP_MS_MAX: u64 = 500;
 /// A stop waits this long for the refresh thread, which may be writing the records to disk.
 pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 
+/// What a forwarded query gets where `Timeout` is 0: what mesos-dns's library does with that.
+pub const FORWARD_TIMEOUT_OF_ZERO: Duration = Duration::from_secs(2);
+/// Nameservers of /etc/resolv.conf that are asked; the C library takes three.
+pub const RESOLV_CONF_NAMESERVERS_MAX: usize = 8;
+/// What is read of /etc/resolv.conf; real ones have some hundred octets.
+pub const RESOLV_CONF_BYTES_MAX: u64 = 64 << 10;
+/// How often /etc/resolv.conf is looked at: what a DHCP client writes counts after this.
+pub const RESOLV_CONF_CHECK: Duration = Duration::from_secs(1);
+/// How often the host's interfaces are, of which a host of many containers has thousands.
+pub const INTERFACES_CHECK: Duration = Duration::from_secs(5);
+
 /// Event streams of the simulated master at one time; the oldest is closed above it. That of a real
 /// one (`--max_operator_event_stream_subscribers`).
 pub const SIMULATE_STREAMS_MAX: usize = 1_000;
@@ -363,6 +374,7 @@ const _: () = assert!(URING_BUFFERS + 2 * URING_SUBMISSIONS as usize <= URING_CO
 const _: () = assert!(URING_BUFFERS >= 2 * UDP_BATCH_DATAGRAMS);
 const _: () = assert!(2 * HTTP_STOP_MS_MAX + (REFRESH_STOP_MAX.as_millis() as u64) < 2_000);
 const _: () = assert!(UDP_PLAIN_BYTES_MAX <= UDP_EDNS_BYTES_MAX);
+const _: () = assert!(RESOLV_CONF_CHECK.as_millis() <= INTERFACES_CHECK.as_millis());
 const _: () = assert!(UDP_EDNS_BYTES_MAX <= UDP_QUERY_BYTES_MAX);
 const _: () = assert!(UDP_QUERY_BYTES_MAX <= TCP_MESSAGE_BYTES_MAX);
 // A connection with nothing pending has room for the largest answer and its length.

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::keys::CREDENTIALS;
 use super::{Loaded, Secret};
-use crate::dns::subnet::Subnet;
 
 /// The report of a configuration that is taken. `found` is what was found out about this host.
 pub fn report(loaded: &Loaded, found: &[String]) -> String {
@@ -34,11 +33,12 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
                     .map_or_else(String::new, |path| path.display().to_string()),
             ),
             "StateBytesMax" => Value::from(config.state_bytes_max),
-            "ClientSubnetFrom" => config
-                .client_subnet_from
-                .iter()
-                .map(Subnet::to_string)
-                .collect(),
+            "AllowRecursion" => list(&config.allow_recursion),
+            "ReverseZones" => list(&config.reverse_zones),
+            "CacheBytes" => Value::from(config.cache_bytes),
+            "CacheMinTTL" => Value::from(config.cache_ttl_min_seconds),
+            "CacheMaxTTL" => Value::from(config.cache_ttl_max_seconds),
+            "ClientSubnetFrom" => list(&config.client_subnet_from),
             "ChaosOn" => Value::from(config.chaos_on),
             "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {
                 Value::from("")
@@ -64,6 +64,10 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
     }
     text.push_str("the configuration is good\n");
     text
+}
+
+fn list(items: &[impl ToString]) -> Value {
+    items.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

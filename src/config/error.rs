@@ -115,6 +115,8 @@ pub enum Warning {
     },
     /// Credentials for a way of authentication that is not chosen.
     CredentialsNotUsed { key: &'static str },
+    /// Resolvers of a zone whose names are answered here.
+    ZoneNeverAsked { zone: String },
 }
 
 impl fmt::Display for Warning {
@@ -132,6 +134,11 @@ impl fmt::Display for Warning {
             Self::CredentialsNotUsed { key } => {
                 write!(f, "{key} is not used, because MesosAuthentication is empty")
             }
+            Self::ZoneNeverAsked { zone } => write!(
+                f,
+                "ZoneResolvers: the resolvers of {zone} are never asked, because such names are answered \
+                 here (RFC 6761, RFC 7686)"
+            ),
         }
     }
 }

@@ -1,21 +1,21 @@
 //! From file and environment to a checked `Config`. In: a path and variables. Out: the effective
 //! configuration, its warnings and origins, or the one error that stops the program.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::authentication::{authentication, check_certificates, credentials};
 use super::error::{ConfigError, Origin, Warning};
 use super::file::{self, Values};
+use super::forwarding;
 use super::keys::{self, KEYS};
 use super::settings::Settings;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
 use super::{Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled};
-use crate::dns::subnet::Subnet;
 use crate::limits::LISTENERS_MAX;
 
 /// Read where -config names no other, and only then allowed to be absent.
@@ -139,6 +139,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
     };
     let domain = checked("Domain", values::domain)?;
     let external_on = settings.boolean("ExternalOn")?;
+    let (cache_ttl_min_seconds, cache_ttl_max_seconds) = forwarding::cache_ttl(settings)?;
     let credentials = credentials(settings)?;
     check_certificates(settings)?;
     let iam_config_file = path("IAMConfigFile")?;
@@ -175,9 +176,14 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         soa: soa(settings, &domain)?,
         recurse_on: settings.boolean("RecurseOn")?,
         external_on,
-        resolvers: resolvers(settings, external_on)?,
-        zone_resolvers: zone_resolvers(settings, external_on, &domain)?,
+        resolvers: forwarding::resolvers(settings, external_on)?,
+        zone_resolvers: forwarding::zone_resolvers(settings, external_on, &domain)?,
         forward_timeout: seconds("Timeout")?,
+        allow_recursion: forwarding::allow_recursion(settings)?,
+        reverse_zones: forwarding::blocks(settings, "ReverseZones")?,
+        cache_bytes: settings.integer("CacheBytes")?,
+        cache_ttl_min_seconds,
+        cache_ttl_max_seconds,
         ip_sources: ip_sources(settings)?,
         srv_weight: settings.integer("SRVRecordDefaultWeight")?,
         enforce_rfc952: settings.boolean("EnforceRFC952")?,
@@ -186,7 +192,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         file: settings.file.clone(),
         reverse_dns_on: settings.boolean("ReverseDnsOn")?,
         resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,
-        client_subnet_from: client_subnet_from(settings)?,
+        client_subnet_from: forwarding::blocks(settings, "ClientSubnetFrom")?,
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,
         engine: engine(settings)?,
@@ -271,89 +277,6 @@ fn soa(settings: &Settings, domain: &str) -> Result<Soa, ConfigError> {
     })
 }
 
-/// Without `ExternalOn` nothing is forwarded, so that the lists are not checked (as in mesos-dns).
-fn resolvers(
-    settings: &Settings,
-    external_on: bool,
-) -> Result<Option<Vec<SocketAddr>>, ConfigError> {
-    let list = settings.list("Resolvers")?;
-    if !external_on {
-        return Ok(Some(Vec::new()));
-    }
-    let addresses = resolver_list(settings, "Resolvers", &list, "")?;
-    Ok(Some(addresses).filter(|addresses| !addresses.is_empty()))
-}
-
-fn resolver_list(
-    settings: &Settings,
-    key: &'static str,
-    list: &[String],
-    zone: &str,
-) -> Result<Vec<SocketAddr>, ConfigError> {
-    let mut addresses = Vec::with_capacity(list.len());
-    for text in list {
-        let place = format!("{zone}{text}");
-        let address = match values::resolver(text) {
-            Ok(address) => address,
-            Err((problem, cure)) => return Err(settings.wrong_part(key, place, problem, cure)),
-        };
-        if addresses.contains(&address) {
-            let problem = "this resolver is listed twice";
-            let cure = "right would be each address and port once";
-            return Err(settings.wrong_part(key, place, problem, cure));
-        }
-        addresses.push(address);
-    }
-    Ok(addresses)
-}
-
-fn zone_resolvers(
-    settings: &Settings,
-    external_on: bool,
-    own_domain: &str,
-) -> Result<BTreeMap<String, Vec<SocketAddr>>, ConfigError> {
-    const KEY: &str = "ZoneResolvers";
-    let written = settings.zones(KEY)?;
-    let mut zones = BTreeMap::new();
-    if !external_on {
-        return Ok(zones);
-    }
-    for (text, list) in &written {
-        let zone = values::domain(text)
-            .map_err(|(problem, cure)| settings.wrong_part(KEY, text, problem, cure))?;
-        if list.is_empty() {
-            let cure = "right would be at least one resolver, or no such zone";
-            return Err(settings.wrong_part(KEY, text, "the zone has no resolver", cure));
-        }
-        if zone == own_domain {
-            let cure = "right would be a zone outside the domain";
-            return Err(settings.wrong_part(KEY, text, "this is our own domain", cure));
-        }
-        let addresses = resolver_list(settings, KEY, list, &format!("{text}="))?;
-        if zones.insert(zone, addresses).is_some() {
-            let cure = "right would be each zone once, since names have no case (RFC 4343)";
-            return Err(settings.wrong_part(KEY, text, "the zone is listed twice", cure));
-        }
-    }
-    let all: Vec<&str> = zones
-        .keys()
-        .map(String::as_str)
-        .chain([own_domain])
-        .collect();
-    for zone in &all {
-        let above = |other: &&&str| {
-            zone.strip_suffix(**other)
-                .is_some_and(|rest| rest.ends_with('.'))
-        };
-        if let Some(other) = all.iter().find(above) {
-            let problem = format!("the zone is masked by {other}");
-            let cure = "right would be zones of which none lies below another or holds the domain";
-            return Err(settings.wrong_part(KEY, *zone, problem, cure));
-        }
-    }
-    Ok(zones)
-}
-
 fn ip_sources(settings: &Settings) -> Result<Vec<IpSource>, ConfigError> {
     const KEY: &str = "IPSources";
     let list = settings.list(KEY)?;
@@ -389,17 +312,6 @@ fn engine(settings: &Settings) -> Result<Engine, ConfigError> {
         .ok_or_else(|| settings.wrong(KEY, "unknown engine", "right would be auto, uring or epoll"))
 }
 
-fn client_subnet_from(settings: &Settings) -> Result<Vec<Subnet>, ConfigError> {
-    const KEY: &str = "ClientSubnetFrom";
-    let subnet = |text: String| {
-        Subnet::parse(&text).ok_or_else(|| {
-            let cure = "right would be ADDRESS/BITS, such as 10.0.0.0/8";
-            settings.wrong_part(KEY, text, "this is no block of addresses", cure)
-        })
-    };
-    settings.list(KEY)?.into_iter().map(subnet).collect()
-}
-
 /// What no single key shows: that there is a master to ask and a service to run.
 fn check_sources(
     settings: &Settings,
@@ -430,6 +342,7 @@ fn check_sources(
             "right would be a directory that this user may write to, or none yet",
         ));
     }
+    warnings.extend(forwarding::zones_never_asked(config));
     if config.authentication == Authentication::None {
         let odd = |key| Warning::CredentialsNotUsed { key };
         if config.credentials != Credentials::default() {

@@ -13,6 +13,7 @@ mod authentication;
 pub mod check;
 pub mod error;
 pub mod file;
+mod forwarding;
 pub mod keys;
 mod load;
 mod secret;
@@ -89,8 +90,18 @@ pub struct Config {
     pub resolvers: Option<Vec<SocketAddr>>,
     /// `ZoneResolvers`: zone (lower case, no final dot) to resolvers.
     pub zone_resolvers: BTreeMap<String, Vec<SocketAddr>>,
-    /// `Timeout` of outbound DNS.
+    /// `Timeout` of outbound DNS; zero: that of mesos-dns's library.
     pub forward_timeout: Duration,
+    /// `AllowRecursion` (Rollcall's own, like the four that follow): who may ask for names outside.
+    pub allow_recursion: Vec<AllowedClients>,
+    /// `ReverseZones`: blocks whose reverse names are ours in full.
+    pub reverse_zones: Vec<Subnet>,
+    /// `CacheBytes`, of all answering threads together; 0: nothing is remembered.
+    pub cache_bytes: u64,
+    /// `CacheMinTTL`, not above the next.
+    pub cache_ttl_min_seconds: u32,
+    /// `CacheMaxTTL`.
+    pub cache_ttl_max_seconds: u32,
     /// `IPSources`, the most wanted first, no duplicates, never empty.
     pub ip_sources: Vec<IpSource>,
     /// `SRVRecordDefaultWeight`.
@@ -135,6 +146,14 @@ pub struct Master {
     /// An address in canonical text, or a host name; without brackets.
     pub host: String,
     pub port: u16,
+}
+
+/// One of `AllowRecursion`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowedClients {
+    Block(Subnet),
+    /// Those in the subnets of this host's own interfaces.
+    Interfaces,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,10 +2,14 @@
 //! none of which knows the others'. Pure, but for the machine's name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::DaemonError;
 use crate::config::{Config, IpSource};
 use crate::dns::name::wire_from_text;
+use crate::dns::subnet::Subnet;
+use crate::forward::{self, routes::Routes};
+use crate::limits::FORWARD_TIMEOUT_OF_ZERO;
 use crate::mesos::cluster::{AddressSource, Endpoint};
 use crate::mesos::http::Http;
 use crate::records::Naming;
@@ -13,9 +17,9 @@ use crate::refresh::warm::Identity;
 use crate::refresh::{self, HoldSettings, WarmSettings};
 use crate::responses::zone::Answering;
 use crate::serve::ServeOptions;
-use crate::serve::respond::{Chaos, Settings, SubnetFirst};
+use crate::serve::respond::{Chaos, Forwarding, Settings, SubnetFirst};
 
-/// Where DNS is served, and by how many threads; `None`: it is not.
+/// Where DNS is served, and by how many threads; `None`: it is not. What they follow is not in it yet.
 pub fn serve_options(config: &Config) -> Option<ServeOptions> {
     config.dns_on.then(|| ServeOptions {
         workers: config.workers,
@@ -33,7 +37,8 @@ pub fn http_address(config: &Config) -> Option<SocketAddr> {
 }
 
 /// What `respond` needs of the configuration.
-pub fn respond_settings(config: &Config) -> Result<Settings, DaemonError> {
+/// Names outside are forwarded for `allowed`, where they are forwarded at all.
+pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Settings, DaemonError> {
     let chaos = config.chaos_on.then(|| Chaos {
         version: concat!("rollcall ", env!("CARGO_PKG_VERSION")).into(),
         hostname: host_name().into(),
@@ -47,7 +52,32 @@ pub fn respond_settings(config: &Config) -> Result<Settings, DaemonError> {
             believed: config.client_subnet_from.clone().into(),
         }),
         chaos,
-        forwarding: None,
+        forwarding: config.external_on.then(|| Forwarding {
+            allowed: allowed.into(),
+        }),
+    })
+}
+
+/// What forwarding needs of the configuration. `resolvers` are those that it names, or that this host
+/// does.
+pub fn forward_settings(
+    config: &Config,
+    resolvers: &[SocketAddr],
+) -> Result<forward::Settings, DaemonError> {
+    let zones = config.zone_resolvers.iter().map(|(zone, resolvers)| {
+        let wire = wire_from_text(zone).map_err(|_| DaemonError::Name("ZoneResolvers"))?;
+        Ok((wire.into(), resolvers.as_slice().into()))
+    });
+    let timeout = match config.forward_timeout {
+        Duration::ZERO => FORWARD_TIMEOUT_OF_ZERO,
+        timeout => timeout,
+    };
+    Ok(forward::Settings {
+        routes: Routes::new(resolvers, zones.collect::<Result<Vec<_>, DaemonError>>()?),
+        timeout,
+        cache_bytes: usize::try_from(config.cache_bytes).unwrap_or(usize::MAX),
+        ttl_min_seconds: config.cache_ttl_min_seconds,
+        ttl_max_seconds: config.cache_ttl_max_seconds,
     })
 }
 

@@ -87,6 +87,17 @@ impl Subnet {
         }
     }
 
+    /// Whether every address of another block lies in this one.
+    pub fn holds_block(&self, other: &Self) -> bool {
+        let address = other.octets.get(..usize::from(other.octet_count));
+        self.prefix_bits <= other.prefix_bits && address.is_some_and(|address| self.holds(address))
+    }
+
+    /// Whether every address of its family lies in it.
+    pub fn is_whole_family(&self) -> bool {
+        self.prefix_bits == 0
+    }
+
     /// Octets of the option that says so, with its head.
     pub fn option_bytes(&self) -> usize {
         OPTION_HEAD_BYTES + HEAD_BYTES + usize::from(self.prefix_bits.div_ceil(8))
@@ -171,6 +182,23 @@ mod tests {
         ] {
             assert_eq!(Subnet::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn block_holds_the_blocks_within_it() {
+        let block = |text: &str| Subnet::parse(text).expect(text);
+        for (outer, inner, expected) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/7", false),
+            ("10.0.0.0/8", "11.0.0.0/16", false),
+            ("0.0.0.0/0", "::/0", false),
+            ("::/0", "fe80::/10", true),
+        ] {
+            let found = block(outer).holds_block(&block(inner));
+            assert_eq!(found, expected, "{outer} {inner}");
+        }
+        assert!(block("::/0").is_whole_family() && !block("::/1").is_whole_family());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod follow;
 pub mod question;
 pub mod reply;
+pub mod resolv_conf;
 pub mod routes;
 #[cfg(test)]
 #[path = "tests/samples.rs"]

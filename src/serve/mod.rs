@@ -32,6 +32,7 @@ use std::time::Duration;
 use mio::Waker;
 
 use crate::config;
+use crate::forward;
 use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
@@ -133,6 +134,8 @@ pub struct ServeOptions {
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
     pub engine: config::Engine,
+    /// How names outside the domain are asked for; none: they are not.
+    pub forward: Option<forward::SharedSettings>,
 }
 
 impl ServeOptions {
@@ -149,6 +152,7 @@ impl ServeOptions {
             tcp_connections_max: TCP_CONNECTIONS_MAX,
             tcp_idle: Duration::from_millis(TCP_IDLE_MS),
             engine: config::Engine::Auto,
+            forward: None,
         }
     }
 }

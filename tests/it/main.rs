@@ -17,6 +17,7 @@ mod listeners;
 mod live;
 mod live_tls;
 mod memory;
+mod outside;
 mod publishing;
 mod refreshing;
 mod respond;

@@ -139,6 +139,8 @@ impl Rollcall {
             "Masters": masters.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "Port": dns.port(), "HttpPort": http.port(),
             "Listener": "127.0.0.1", "HTTPListener": "127.0.0.1", "RefreshSeconds": 1,
+            // Nothing is asked of the default's resolver, which is out in the world.
+            "ExternalOn": false,
         });
         for (key, value) in settings.as_object().into_iter().flatten() {
             config[key] = value.clone();
