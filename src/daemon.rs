@@ -322,7 +322,7 @@ fn start_server(
     published: &Published,
     outside: &Outside,
 ) -> Result<Server, DaemonError> {
-    options.forward = Some(Arc::clone(outside.forward_settings()));
+    options.forward = Some(Arc::clone(outside.forward()));
     let settings = Arc::clone(outside.respond_settings());
     let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
     Server::start_beside(replaced, &options, published, responder).map_err(DaemonError::Serve)

@@ -59,6 +59,59 @@ pub const PORT_PICKS_MAX: usize = 32;
 pub const PORT_PATIENCE: Duration = Duration::from_secs(1);
 pub const PORT_RETRY: Duration = Duration::from_millis(20);
 
+/// Queries that one worker has under way to upstreams; past it the oldest gives up.
+pub const FORWARD_FLIGHTS_MAX: usize = 4096;
+/// Clients that wait for them, where several asked the same.
+pub const FORWARD_WAITERS_MAX: usize = 4 * FORWARD_FLIGHTS_MAX;
+/// Octets of all their messages: 16 MiB a worker.
+pub const FORWARD_PENDING_BYTES_MAX: usize = 16 << 20;
+/// What comes in one turn beyond those bounds may wait as well; past it the answer is SERVFAIL.
+pub const FORWARD_FLIGHTS_HARD_MAX: usize = 2 * FORWARD_FLIGHTS_MAX;
+/// A worker that stops waits so long for what it asked of upstreams.
+pub const FORWARD_AT_STOP_MAX: Duration = Duration::from_millis(300);
+/// Times that one query is sent.
+pub const FORWARD_ATTEMPTS_MAX: usize = 12;
+/// Forwarded queries of one TCP connection that are under way; past it no further query of it is read.
+pub const FORWARD_PER_CONNECTION_MAX: usize = 128;
+/// An answer that has expired is given to a client that waits for so long (RFC 8767, 5: 1.8 s).
+pub const FORWARD_STALE_AFTER: Duration = Duration::from_millis(1_800);
+/// An upstream that did not answer so many queries in a row is down.
+pub const UPSTREAM_DOWN_AFTER: u32 = 3;
+/// How long one upstream's reply is waited for before another is asked too: its smoothed RTT and four
+/// variations, but no shorter (a scheduler's hiccup on this host is no failure of theirs) and no longer.
+pub const UPSTREAM_PATIENCE_MIN: Duration = Duration::from_millis(3);
+pub const UPSTREAM_PATIENCE_MAX: Duration = Duration::from_millis(400);
+/// The same for one that has not answered yet.
+pub const UPSTREAM_PATIENCE_FIRST: Duration = Duration::from_millis(100);
+/// Where all were asked they are asked again after this, and then after twice as long each time.
+pub const UPSTREAM_REPEAT_AFTER: Duration = Duration::from_millis(400);
+/// Between two tries of an upstream that is down; doubled each time up to the last.
+pub const UPSTREAM_PROBE_WAIT_MIN: Duration = Duration::from_secs(1);
+pub const UPSTREAM_PROBE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// UDP sockets of one worker to one upstream: what a forger has to guess beside the ID.
+pub const UPSTREAM_SOCKETS_MAX: usize = 8;
+/// UDP sockets of one worker to all upstreams.
+pub const UPSTREAM_SOCKETS_PER_WORKER_MAX: usize = 64;
+/// The part of the descriptors that the process may have open which all workers' take at most.
+pub const UPSTREAM_DESCRIPTORS_PART: usize = 4;
+/// A socket is given up for one with another port after so many queries, or this time.
+pub const UPSTREAM_SOCKET_QUERIES_MAX: u32 = 4096;
+pub const UPSTREAM_SOCKET_AGE_MAX: Duration = Duration::from_secs(60);
+/// Queries of one socket, or connection, to an upstream whose replies are waited for.
+pub const UPSTREAM_PENDING_PER_SOCKET_MAX: usize = 2048;
+/// A reply that comes later than this tells nothing any more.
+pub const UPSTREAM_LATE_MAX: Duration = Duration::from_secs(5);
+/// Replies that are read of one socket before others have their turn.
+pub const UPSTREAM_REPLIES_PER_TURN_MAX: usize = 64;
+/// A connection to an upstream that nothing is asked on is closed after this (RFC 7766, 6.2.3).
+pub const UPSTREAM_STREAM_IDLE_MAX: Duration = Duration::from_secs(10);
+/// An upstream through which our own query came back is not asked for so long.
+pub const LOOP_SHUNNED: Duration = Duration::from_secs(30);
+/// Between two tries whether an upstream leads back to us.
+pub const LOOP_PROBE_WAIT: Duration = Duration::from_secs(5);
+/// How often leftovers are looked for: late replies, idle connections.
+pub const FORWARD_SWEEP: Duration = Duration::from_secs(1);
+
 /// TCP connections that one worker keeps; past it the one that was idle longest is closed.
 pub const TCP_CONNECTIONS_MAX: usize = 1024;
 /// A TCP connection without a complete query is closed after this (RFC 7766, 6.2.3: seconds).

@@ -49,7 +49,7 @@ pub struct Outside {
 
 struct Shared {
     respond: respond::SharedSettings,
-    forward: forward::SharedSettings,
+    forward: Arc<forward::Common>,
     followed: Mutex<Followed>,
     /// Told of each change of `followed`.
     changed: Condvar,
@@ -200,7 +200,7 @@ impl Outside {
     pub fn start(config: Config, host: Host, plan: Plan) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             respond: Arc::new(ArcSwap::from_pointee(plan.respond.clone())),
-            forward: Arc::new(ArcSwap::from_pointee(plan.forward.clone())),
+            forward: Arc::new(forward::Common::new(plan.forward.clone())),
             followed: Mutex::new(Followed {
                 config,
                 host,
@@ -223,7 +223,7 @@ impl Outside {
         &self.shared.respond
     }
 
-    pub fn forward_settings(&self) -> &forward::SharedSettings {
+    pub fn forward(&self) -> &Arc<forward::Common> {
         &self.shared.forward
     }
 
@@ -265,7 +265,7 @@ impl Shared {
 
     fn store(&self, plan: &Plan) {
         self.respond.store(Arc::new(plan.respond.clone()));
-        self.forward.store(Arc::new(plan.forward.clone()));
+        self.forward.settings.store(Arc::new(plan.forward.clone()));
     }
 
     fn follow(&self) {
@@ -442,7 +442,7 @@ mod tests {
         let outside = Outside::start(config, host, plan).expect("a thread");
         let mut followed = outside.shared.followed();
         outside.shared.take(&mut followed, later);
-        let routes = &outside.forward_settings().load().routes;
+        let routes = &outside.forward().settings.load().routes;
         assert_eq!(routes.all(), [([10, 0, 0, 2], 53).into()]);
     }
 

@@ -118,6 +118,12 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The octets of the uncompressed name that a slice begins with.
+pub fn first_name(octets: &[u8]) -> Option<&[u8]> {
+    let end: usize = labels(octets).map(|label| label.len() + 1).sum();
+    (octets.get(end) == Some(&0)).then(|| octets.get(..=end))?
+}
+
 /// Whether an uncompressed name in wire format is an apex or ends in it at a label's boundary; both in
 /// one case.
 pub fn is_at_or_below(wire: &[u8], apex: &[u8]) -> bool {

@@ -8,8 +8,14 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod answers;
 pub mod cache;
+mod flights;
 pub mod follow;
+pub mod forwarder;
+mod landing;
+mod loops;
+mod numbers;
 pub mod question;
 pub mod reply;
 pub mod resolv_conf;
@@ -17,13 +23,20 @@ pub mod routes;
 #[cfg(test)]
 #[path = "tests/samples.rs"]
 mod samples;
+mod sending;
+mod sockets;
+mod streams;
+mod upstream;
 mod walk;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use crate::sys::way_back::WayBack;
+use loops::Loops;
 use routes::Routes;
 
 /// The configuration's part in forwarding.
@@ -52,5 +65,95 @@ impl Default for Settings {
     }
 }
 
-/// Settings that all threads follow.
-pub type SharedSettings = Arc<ArcSwap<Settings>>;
+/// What the forwarders of all threads have in common.
+#[derive(Default)]
+pub struct Common {
+    /// What is stored here counts from each thread's next query.
+    pub settings: ArcSwap<Settings>,
+    loops: Loops,
+    flushes: AtomicU64,
+    /// Threads that share the cache's octets.
+    threads: AtomicUsize,
+}
+
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Common").finish_non_exhaustive()
+    }
+}
+
+impl Common {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings: ArcSwap::from_pointee(settings),
+            ..Self::default()
+        }
+    }
+
+    /// Has every thread forget what it remembers, before it answers the next query.
+    pub fn flush(&self) {
+        // Pairs with the load in `Forwarder::follow_settings`; a number alone orders nothing else.
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says how many threads there are.
+    pub fn set_threads(&self, count: usize) {
+        // Pairs with the load in `cache_share`.
+        self.threads.store(count, Ordering::Relaxed);
+    }
+
+    /// Upstreams that lead back to this server and are not asked for a while.
+    pub fn looping(&self) -> Vec<SocketAddr> {
+        self.loops.shunned(Instant::now())
+    }
+
+    fn cache_share(&self, settings: &Settings) -> usize {
+        // Pairs with the store in `set_threads`.
+        settings.cache_bytes / self.threads.load(Ordering::Relaxed).max(1)
+    }
+}
+
+/// Tokens from this one on are those of the forwarder's sockets.
+pub const TOKENS: usize = 1 << 40;
+
+/// By which way an answer goes back.
+#[derive(Clone)]
+pub enum Way {
+    Udp(WayBack),
+    /// A connection, and a number that no other connection of its place has.
+    Tcp {
+        connection: usize,
+        serial: u64,
+    },
+}
+
+/// Who asks, as far as it matters here.
+pub struct Asker {
+    pub way: Way,
+    pub over_tcp: bool,
+    /// Where a CNAME of the table led here.
+    pub led_here: Option<LedHere>,
+}
+
+/// An answer begun: the first `bytes` of a buffer, whole but for the records of the name that stands
+/// uncompressed at `target_at` and OPT.
+#[derive(Clone, Copy)]
+pub struct LedHere {
+    pub bytes: usize,
+    pub target_at: usize,
+}
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The length of the answer in the buffer.
+    Answered(usize),
+    /// Its answer comes by its way.
+    Waits,
+    Dropped,
+}
+
+/// Who brings answers to those who waited.
+pub trait Deliver {
+    fn deliver(&mut self, way: &Way, answer: &[u8]);
+}

@@ -8,10 +8,12 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use super::worker::Answering;
-use super::{Client, Respond, Transport};
+use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::HEADER_BYTES;
+use crate::forward::{Asked, Way};
 use crate::limits::{
-    TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX, TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
+    FORWARD_PER_CONNECTION_MAX, TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX,
+    TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
 };
 use crate::stats::CloseReason;
 
@@ -24,6 +26,11 @@ pub struct Connection {
     pub progress_at: Instant,
     pub readable: bool,
     pub writable: bool,
+    /// Its place, and a number that no other connection of it has: where later answers go.
+    pub number: usize,
+    pub serial: u64,
+    /// Queries whose answers come later.
+    forwarded: usize,
     input: Input,
     output: Vec<u8>,
     /// No more messages are taken; it closes when its answers are sent.
@@ -64,6 +71,9 @@ impl Connection {
             // Nothing is known yet, and trying costs one call.
             readable: true,
             writable: true,
+            number: 0,
+            serial: 0,
+            forwarded: 0,
             input: Input::default(),
             output: Vec::new(),
             ending: None,
@@ -73,7 +83,7 @@ impl Connection {
     /// Reads, answers and writes as far as the socket and `queries_left` go.
     pub fn turn<R: Respond>(
         &mut self,
-        answering: &mut Answering<'_, R>,
+        answering: &mut Answering<'_, '_, R>,
         response: &mut [u8],
         queries_left: &mut usize,
         now: Instant,
@@ -86,7 +96,7 @@ impl Connection {
             let message_waits = !matches!(self.input.frame(), Frame::Incomplete);
             match self.ending {
                 Some(reason) if !message_waits || reason == CloseReason::BadMessage => {
-                    if self.output.is_empty() {
+                    if self.output.is_empty() && self.forwarded == 0 {
                         return Turn::Close(reason);
                     }
                     return Turn::Wait;
@@ -123,7 +133,7 @@ impl Connection {
     /// Answers whole messages of the input while there is room for the largest answer.
     fn answer_messages<R: Respond>(
         &mut self,
-        answering: &mut Answering<'_, R>,
+        answering: &mut Answering<'_, '_, R>,
         response: &mut [u8],
         queries_left: &mut usize,
         now: Instant,
@@ -140,9 +150,26 @@ impl Connection {
             *queries_left -= 1;
             answering.stats.queries_tcp.add(1);
             let query = self.input.message(bytes);
-            let answer = answering
-                .answer(query, self.client, response)
-                .and_then(|bytes| response.get(..bytes));
+            let answer = match answering.answer(query, self.client, response) {
+                Outcome::Answer(bytes) => Some(bytes),
+                Outcome::Drop => None,
+                outcome => {
+                    let way = Way::Tcp {
+                        connection: self.number,
+                        serial: self.serial,
+                    };
+                    match answering.forward(outcome, query, way, response) {
+                        Asked::Answered(bytes) => Some(bytes),
+                        Asked::Dropped => None,
+                        Asked::Waits => {
+                            self.forwarded += 1;
+                            self.progress_at = now;
+                            None
+                        }
+                    }
+                }
+            };
+            let answer = answer.and_then(|bytes| response.get(..bytes));
             self.input.consume(LENGTH_BYTES + bytes);
             if let Some(answer) = answer {
                 self.progress_at = now;
@@ -151,9 +178,21 @@ impl Connection {
         }
     }
 
-    /// Whether the largest answer fits what may be pending.
+    /// Takes an answer that was waited for, in whatever order (RFC 7766, 6.2.1.1). False: the client does
+    /// not read, and what it leaves has no room any more.
+    pub fn deliver(&mut self, answer: &[u8]) -> bool {
+        self.forwarded = self.forwarded.saturating_sub(1);
+        let fits = self.output.len() + LENGTH_BYTES + answer.len() <= TCP_PENDING_BYTES_MAX;
+        if fits {
+            push_answer(&mut self.output, answer);
+        }
+        fits
+    }
+
+    /// Whether the largest answer fits what may be pending, and another query what may be forwarded.
     fn has_room(&self) -> bool {
-        self.output.len() + LENGTH_BYTES + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX
+        self.forwarded < FORWARD_PER_CONNECTION_MAX
+            && self.output.len() + LENGTH_BYTES + TCP_MESSAGE_BYTES_MAX <= TCP_PENDING_BYTES_MAX
     }
 
     /// Writes pending answers as far as the socket takes them.

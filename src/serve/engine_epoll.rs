@@ -50,11 +50,11 @@ impl Engine for EpollEngine {
                 // The UDP sockets are not in the epoll set: there every datagram would call back into
                 // epoll, sleeping or not. So we wait for all, and only when there is nothing.
                 let timeout = match sleeps {
-                    true => desk.connections.sleep_max(),
+                    true => desk.sleep_max(),
                     false => Some(Duration::ZERO),
                 };
                 self.waiting.wait(timeout)?;
-                if !self.waiting.is_readable(epoll_place) && !desk.connections.wants_turn() {
+                if !self.waiting.is_readable(epoll_place) && !desk.wants_turn() {
                     continue;
                 }
             }
@@ -78,6 +78,7 @@ impl EpollEngine {
         let mut have_more = false;
         for (place, socket) in sockets.iter().enumerate() {
             if self.waiting.is_readable(place) {
+                batch.note_socket(place);
                 let has_more = udp::answer_batches(desk, batch, socket.as_fd(), share);
                 self.waiting.note(place, has_more);
                 have_more |= has_more;

@@ -51,9 +51,9 @@ impl Engine for UringEngine {
     fn run<R: Respond>(&mut self, desk: &mut Desk<'_, R>) -> io::Result<()> {
         let mut batches = 0;
         while !desk.stopping() {
-            let count = self.answer_batch(desk, desk.connections.sleep_max())?;
+            let count = self.answer_batch(desk, desk.sleep_max())?;
             batches = if count == 0 { 0 } else { batches + 1 };
-            let is_due = batches % UDP_BATCHES_PER_TURN_MAX == 0 && desk.connections.wants_turn();
+            let is_due = batches % UDP_BATCHES_PER_TURN_MAX == 0 && desk.wants_turn();
             if self.ring.take_ready() || is_due {
                 self.ports.turn_tcp(&mut self.events, desk)?;
             }

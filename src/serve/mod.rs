@@ -15,6 +15,7 @@ mod engine_uring;
 pub mod engines;
 mod groups;
 mod idle_list;
+mod post;
 pub mod respond;
 pub mod shuffle;
 mod sockets;
@@ -31,12 +32,14 @@ use std::time::Duration;
 
 use mio::Waker;
 
-use crate::config;
-use crate::forward;
-use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_MS};
+use crate::limits::{
+    TCP_CONNECTIONS_MAX, TCP_IDLE_MS, UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
+};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, Totals};
+use crate::sys::descriptors;
+use crate::{config, forward};
 use cores::Cores;
 use groups::Groups;
 pub use sockets::ServeError;
@@ -134,8 +137,8 @@ pub struct ServeOptions {
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
     pub engine: config::Engine,
-    /// How names outside the domain are asked for; none: they are not.
-    pub forward: Option<forward::SharedSettings>,
+    /// Where names outside the domain are asked; `None`: nowhere.
+    pub forward: Option<Arc<forward::Common>>,
 }
 
 impl ServeOptions {
@@ -164,6 +167,7 @@ pub struct Server {
     cores: Cores,
     stats: Arc<Stats>,
     workers: Vec<Worker>,
+    forward: Option<Arc<forward::Common>>,
     hire: Box<Hire>,
 }
 
@@ -211,6 +215,9 @@ impl Server {
         let stats = Arc::new(Stats::default());
         let engine = engines::choose(options.engine);
         let uses = engine.uses;
+        let descriptors = descriptors::limit().unwrap_or_default();
+        let upstream_sockets_max = (descriptors / UPSTREAM_DESCRIPTORS_PART / worker_count.max(1))
+            .clamp(1, UPSTREAM_SOCKETS_PER_WORKER_MAX);
         let hire = {
             let (options, cores) = (options.clone(), cores.clone());
             let (published, stats) = (Arc::clone(published), Arc::clone(&stats));
@@ -227,6 +234,8 @@ impl Server {
                     published: Arc::clone(&published),
                     stats: Arc::clone(&stats),
                     stop: Arc::clone(&stop),
+                    forward: options.forward.clone(),
+                    upstream_sockets_max,
                 };
                 let responder = responder.clone();
                 let thread = thread::Builder::new()
@@ -247,6 +256,7 @@ impl Server {
             cores,
             stats,
             workers: Vec::with_capacity(worker_count),
+            forward: options.forward.clone(),
             hire: Box::new(hire),
         };
         // An early return drops `server`, which stops the workers started so far.
@@ -276,6 +286,9 @@ impl Server {
 
     /// Has datagrams go to the first workers only.
     fn steer(&mut self, count: usize) {
+        if let Some(forward) = &self.forward {
+            forward.set_threads(count);
+        }
         if !self.groups.steer(&self.cores.steered_to(count)) {
             // The kernel would go on giving some to the sockets of those who left.
             self.groups.truncate(count);

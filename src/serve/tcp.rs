@@ -33,6 +33,8 @@ pub struct Connections {
     accept_paused_until: Option<Instant>,
     connections_max: usize,
     idle: Duration,
+    /// Connections so far.
+    serial: u64,
     /// Where every answer is written before it is queued.
     response: Box<[u8]>,
 }
@@ -50,6 +52,7 @@ impl Connections {
             accept_paused_until: None,
             connections_max,
             idle,
+            serial: 0,
             response: vec![0; TCP_MESSAGE_BYTES_MAX].into_boxed_slice(),
         }
     }
@@ -98,7 +101,7 @@ impl Connections {
     /// Accepts, gives each connection with work its share, and closes those that idle.
     pub fn turn<R: Respond>(
         &mut self,
-        answering: &mut Answering<'_, R>,
+        answering: &mut Answering<'_, '_, R>,
         listeners: &[TcpListener],
         registry: &Registry,
         now: Instant,
@@ -121,7 +124,7 @@ impl Connections {
     fn turn_of<R: Respond>(
         &mut self,
         number: usize,
-        answering: &mut Answering<'_, R>,
+        answering: &mut Answering<'_, '_, R>,
         queries_left: &mut usize,
         now: Instant,
     ) {
@@ -246,12 +249,35 @@ impl Connections {
             stats.count_close(CloseReason::Error);
             return Err(error);
         }
+        self.serial += 1;
+        (connection.number, connection.serial) = (number, self.serial);
         if let Some(place) = self.places.get_mut(number) {
             *place = Some(connection);
         }
         self.idle_list.renew(number);
         self.enqueue(number);
         Ok(())
+    }
+
+    /// Queues an answer that was waited for. False: its connection is gone, or goes now, since its client
+    /// reads no answers.
+    pub fn deliver(
+        &mut self,
+        number: usize,
+        serial: u64,
+        answer: &[u8],
+        stats: &WorkerStats,
+    ) -> bool {
+        let connection = self.places.get_mut(number).and_then(Option::as_mut);
+        let Some(connection) = connection.filter(|it| it.serial == serial) else {
+            return false;
+        };
+        if !connection.deliver(answer) {
+            self.close(number, CloseReason::Idle, stats);
+            return false;
+        }
+        self.enqueue(number);
+        true
     }
 
     fn expire(&mut self, stats: &WorkerStats, now: Instant) {

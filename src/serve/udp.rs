@@ -5,10 +5,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::worker::{Answering, Desk};
-use super::{Client, Respond, Transport};
+use super::{Client, Outcome, Respond, Transport};
+use crate::forward::{Asked, Way};
 use crate::stats::WorkerStats;
 use crate::sys::mmsg::{Batch, Datagram, Sent};
 use crate::sys::uring::Ring;
+use crate::sys::way_back::WayBack;
 
 /// A batch of datagrams that was received, in places counted from 0.
 pub trait Datagrams {
@@ -18,6 +20,9 @@ pub trait Datagrams {
 
     /// Queues the first `bytes` of a response.
     fn queue(&mut self, place: usize, bytes: usize);
+
+    /// How a later answer gets to the sender.
+    fn way_back(&self, place: usize) -> Option<WayBack>;
 }
 
 /// Answers so many batches of a socket at most. False: it was empty.
@@ -39,7 +44,7 @@ pub fn answer_batches<R: Respond>(
 fn answer_batch<R: Respond>(
     batch: &mut Batch,
     socket: BorrowedFd<'_>,
-    answering: &mut Answering<'_, R>,
+    answering: &mut Answering<'_, '_, R>,
 ) -> bool {
     let stats = answering.stats;
     let count = match batch.receive(socket) {
@@ -67,7 +72,7 @@ fn answer_batch<R: Respond>(
 pub fn answer<B: Datagrams, R: Respond>(
     batch: &mut B,
     count: usize,
-    answering: &mut Answering<'_, R>,
+    answering: &mut Answering<'_, '_, R>,
 ) {
     answering.stats.queries_udp.add(count as u64);
     for index in 0..count {
@@ -83,7 +88,7 @@ pub fn answer<B: Datagrams, R: Respond>(
         let Some(datagram) = batch.datagram(index) else {
             break;
         };
-        let answer = if datagram.truncated {
+        let outcome = if datagram.truncated {
             answering.answer_truncated(datagram.query, datagram.response)
         } else {
             let client = Client {
@@ -92,9 +97,29 @@ pub fn answer<B: Datagrams, R: Respond>(
             };
             answering.answer_read(index, datagram.query, client, datagram.response)
         };
+        let answer = match outcome {
+            Outcome::Answer(bytes) => Some(bytes),
+            Outcome::Drop => None,
+            outcome => forward(batch, index, outcome, answering),
+        };
         if let Some(bytes) = answer {
             batch.queue(index, bytes);
         }
+    }
+}
+
+/// Has the forwarder answer the query at a place: at once, or later by the way back.
+fn forward<B: Datagrams, R: Respond>(
+    batch: &mut B,
+    place: usize,
+    outcome: Outcome,
+    answering: &mut Answering<'_, '_, R>,
+) -> Option<usize> {
+    let way = Way::Udp(batch.way_back(place)?);
+    let datagram = batch.datagram(place)?;
+    match answering.forward(outcome, datagram.query, way, datagram.response) {
+        Asked::Answered(bytes) => Some(bytes),
+        Asked::Waits | Asked::Dropped => None,
     }
 }
 
@@ -122,6 +147,10 @@ macro_rules! datagrams {
             #[inline]
             fn queue(&mut self, place: usize, bytes: usize) {
                 self.queue(place, bytes);
+            }
+
+            fn way_back(&self, place: usize) -> Option<WayBack> {
+                self.way_back(place)
             }
         }
     )*};

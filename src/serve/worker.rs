@@ -11,15 +11,20 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Cache};
 use mio::net::{TcpListener, UdpSocket};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::engine_epoll::EpollEngine;
 use super::engine_uring::UringEngine;
 use super::engines::Uses;
+use super::post::Post;
 use super::sockets::Sockets;
 use super::tcp::Connections;
 use super::{Client, Engine, Outcome, Respond, udp};
-use crate::limits::{LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, UDP_BATCHES_AT_STOP_MAX};
+use crate::forward::forwarder::Forwarder;
+use crate::forward::{self, Asked, Asker, LedHere, Way};
+use crate::limits::{
+    FORWARD_AT_STOP_MAX, LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, UDP_BATCHES_AT_STOP_MAX,
+};
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::{Stats, WorkerStats};
@@ -38,6 +43,9 @@ pub struct Duty {
     pub published: Published,
     pub stats: Arc<Stats>,
     pub stop: Arc<AtomicBool>,
+    /// Where names outside the domain are asked; `None`: nowhere.
+    pub forward: Option<Arc<forward::Common>>,
+    pub upstream_sockets_max: usize,
 }
 
 /// The sockets of a worker and the readiness of those that its engine does not read by itself. Made
@@ -90,31 +98,66 @@ impl Ports {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
+        self.turn_ready(events, desk);
+        Ok(())
+    }
+
+    fn turn_ready<R: Respond>(&mut self, events: &Events, desk: &mut Desk<'_, R>) {
         let (mut answering, connections) = desk.open_batch();
-        for event in &*events {
+        let mut forwarder = answering.forwarder.take();
+        for event in events {
             match event.token() {
                 WAKER_TOKEN => {}
                 token if token.0 < CONNECTION_TOKEN_FIRST => connections.listener_ready(token),
-                token => connections.connection_ready(token, event),
+                token if token.0 < forward::TOKENS => connections.connection_ready(token, event),
+                token => {
+                    if let Some(forwarder) = &mut forwarder {
+                        forwarder.note(token, event);
+                    }
+                }
             }
         }
-        // Without connections there is no clock to read: the way of UDP has none.
+        // Without either there is no clock to read: the way of UDP has none.
+        if let Some(forwarder) = &mut forwarder
+            && forwarder.wants_turn()
+        {
+            let mut post = Post::new(&self.udp, connections, answering.stats);
+            forwarder.turn(&mut post, Instant::now());
+        }
+        answering.forwarder = forwarder;
         if connections.wants_turn() {
             let registry = self.poll.registry();
             connections.turn(&mut answering, &self.listeners, registry, Instant::now());
         }
-        Ok(())
     }
 
-    /// Answers what has arrived already, on both transports, before the sockets are closed.
+    /// Answers what has arrived already, on both transports, before the sockets are closed. What is asked
+    /// of others is waited for a little, and then SERVFAIL.
     pub fn finish<R: Respond>(
         &mut self,
         events: &mut Events,
         desk: &mut Desk<'_, R>,
         batch: &mut Batch,
     ) -> io::Result<()> {
-        for socket in &self.udp {
+        for (place, socket) in self.udp.iter().enumerate() {
+            batch.note_socket(place);
             udp::answer_batches(desk, batch, socket.as_fd(), UDP_BATCHES_AT_STOP_MAX);
+        }
+        self.turn_tcp(events, desk)?;
+        let end = Instant::now() + FORWARD_AT_STOP_MAX;
+        while desk.is_waited_for() && Instant::now() < end {
+            let rest = end.saturating_duration_since(Instant::now());
+            let wait = desk.sleep_max().map_or(rest, |due| due.min(rest));
+            match self.poll.poll(events, Some(wait)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            self.turn_ready(events, desk);
+        }
+        let (answering, connections) = desk.open_batch();
+        if let Some(forwarder) = answering.forwarder {
+            let mut post = Post::new(&self.udp, connections, answering.stats);
+            forwarder.fail_all(&mut post, Instant::now());
         }
         self.turn_tcp(events, desk)
     }
@@ -128,21 +171,33 @@ pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) 
         // Forbidden in some sandboxes; the scheduler then chooses.
         tracing::debug!(worker = duty.index, core, %error, "answering thread is not pinned");
     }
+    let registry = match ports.poll.registry().try_clone() {
+        Ok(registry) => registry,
+        Err(error) => {
+            tracing::error!(worker = duty.index, %error, "answering thread cannot start");
+            return;
+        }
+    };
     let ports = match duty.engine {
         Uses::Epoll => ports,
         Uses::Uring => match UringEngine::open(ports) {
-            Ok(mut engine) => return run_engine(&mut engine, duty, responder),
+            Ok(mut engine) => return run_engine(&mut engine, duty, &registry, responder),
             Err((ports, error)) => {
                 tracing::warn!(worker = duty.index, %error, "no ring for it: it answers with epoll");
                 ports
             }
         },
     };
-    run_engine(&mut EpollEngine::open(ports), duty, responder);
+    run_engine(&mut EpollEngine::open(ports), duty, &registry, responder);
 }
 
 /// Runs the engine with a fresh desk again and again, until it ends because it was told to.
-fn run_engine<R: Respond, E: Engine>(engine: &mut E, duty: &Duty, responder: impl Fn(u64) -> R) {
+fn run_engine<R: Respond, E: Engine>(
+    engine: &mut E,
+    duty: &Duty,
+    registry: &Registry,
+    responder: impl Fn(u64) -> R,
+) {
     let Some(stats) = duty.stats.worker(duty.index) else {
         return;
     };
@@ -151,7 +206,7 @@ fn run_engine<R: Respond, E: Engine>(engine: &mut E, duty: &Duty, responder: imp
     loop {
         // The desk is made and dropped inside: nothing that a panic left half done is seen again.
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
-            let mut desk = Desk::new(duty, stats, responder(seed));
+            let mut desk = Desk::new(duty, registry, stats, responder(seed));
             engine.run(&mut desk)
         }));
         // Pairs with the store in `Server::drop`.
@@ -179,17 +234,34 @@ fn run_engine<R: Respond, E: Engine>(engine: &mut E, duty: &Duty, responder: imp
 /// Everything that an engine works with and that is made anew after a panic.
 pub struct Desk<'a, R> {
     pub stats: &'a WorkerStats,
-    pub connections: Connections,
+    connections: Connections,
+    forwarder: Option<Forwarder<'a>>,
     responder: R,
     snapshot: Cache<&'a ArcSwapOption<Snapshot>, Option<Arc<Snapshot>>>,
     stop: &'a AtomicBool,
 }
 
 impl<'a, R: Respond> Desk<'a, R> {
-    fn new(duty: &'a Duty, stats: &'a WorkerStats, responder: R) -> Self {
+    fn new(duty: &'a Duty, registry: &Registry, stats: &'a WorkerStats, responder: R) -> Self {
+        let forwarder = duty.forward.as_ref().and_then(|common| {
+            let sockets_max = duty.upstream_sockets_max;
+            let registry = registry.try_clone();
+            let start = |registry| {
+                let upstreams = &duty.stats.upstreams;
+                Forwarder::new(Arc::clone(common), registry, sockets_max, stats, upstreams)
+            };
+            match registry {
+                Ok(registry) => Some(start(registry)),
+                Err(error) => {
+                    tracing::error!(worker = duty.index, %error, "names outside are not forwarded");
+                    None
+                }
+            }
+        });
         Self {
             stats,
             connections: Connections::new(duty.tcp_connections_max, duty.tcp_idle),
+            forwarder,
             responder,
             snapshot: Cache::new(&*duty.published),
             stop: &duty.stop,
@@ -201,14 +273,36 @@ impl<'a, R: Respond> Desk<'a, R> {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Whether connections or the forwarder may have anything to do; false costs UDP no look at the clock.
+    pub fn wants_turn(&self) -> bool {
+        let forwarder = self.forwarder.as_ref();
+        self.connections.wants_turn() || forwarder.is_some_and(Forwarder::wants_turn)
+    }
+
+    /// Whether a client waits for what others were asked.
+    fn is_waited_for(&self) -> bool {
+        let forwarder = self.forwarder.as_ref();
+        forwarder.is_some_and(Forwarder::is_waited_for)
+    }
+
+    /// For how long nothing will be due without an event. `None`: for ever.
+    pub fn sleep_max(&self) -> Option<Duration> {
+        let forwarder = self.forwarder.as_ref().and_then(Forwarder::sleep_max);
+        match (self.connections.sleep_max(), forwarder) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Takes up the published Snapshot for one batch, and lends what TCP needs beside it.
     #[inline]
-    pub fn open_batch(&mut self) -> (Answering<'_, R>, &mut Connections) {
+    pub fn open_batch(&mut self) -> (Answering<'_, 'a, R>, &mut Connections) {
         self.responder.begin_batch();
         let answering = Answering {
             responder: &mut self.responder,
             snapshot: self.snapshot.load().as_deref(),
             stats: self.stats,
+            forwarder: self.forwarder.as_mut(),
         };
         (answering, &mut self.connections)
     }
@@ -221,16 +315,18 @@ impl<R> Drop for Desk<'_, R> {
 }
 
 /// Answers the queries of one batch, all from the same Snapshot, and counts.
-pub struct Answering<'a, R> {
+pub struct Answering<'a, 's, R> {
     responder: &'a mut R,
     snapshot: Option<&'a Snapshot>,
     pub stats: &'a WorkerStats,
+    /// Who answers for names outside the domain; `None`: nobody.
+    forwarder: Option<&'a mut Forwarder<'s>>,
 }
 
-impl<R: Respond> Answering<'_, R> {
-    /// The length of the answer in `response`; `None`: no answer.
+impl<R: Respond> Answering<'_, '_, R> {
+    /// Answers a query alone.
     #[inline]
-    pub fn answer(&mut self, query: &[u8], client: Client, response: &mut [u8]) -> Option<usize> {
+    pub fn answer(&mut self, query: &[u8], client: Client, response: &mut [u8]) -> Outcome {
         let outcome = self
             .responder
             .respond(self.snapshot, query, client, response);
@@ -262,7 +358,7 @@ impl<R: Respond> Answering<'_, R> {
         query: &[u8],
         client: Client,
         response: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Outcome {
         let outcome = self
             .responder
             .respond_read(self.snapshot, place, query, client, response);
@@ -270,23 +366,48 @@ impl<R: Respond> Answering<'_, R> {
     }
 
     /// As `answer`, for a datagram that was cut.
-    pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Option<usize> {
+    pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome {
         self.stats.oversized.add(1);
         let outcome = self.responder.respond_truncated(query, response);
         self.count(outcome, response)
     }
 
-    #[inline]
-    fn count(&self, outcome: Outcome, response: &[u8]) -> Option<usize> {
-        match outcome {
-            Outcome::Answer(bytes) => {
-                self.stats.count_answer(response);
-                Some(bytes.min(response.len()))
-            }
-            Outcome::Forward | Outcome::Follow { .. } | Outcome::Drop => {
-                self.stats.dropped.add(1);
-                None
-            }
+    /// Has the forwarder answer what `respond` left to it.
+    pub fn forward(
+        &mut self,
+        outcome: Outcome,
+        query: &[u8],
+        way: Way,
+        response: &mut [u8],
+    ) -> Asked {
+        let led_here = match outcome {
+            Outcome::Follow { bytes, target_at } => Some(LedHere { bytes, target_at }),
+            _ => None,
+        };
+        let asked = self.forwarder.as_mut().map_or(Asked::Dropped, |forwarder| {
+            let over_tcp = matches!(way, Way::Tcp { .. });
+            let asker = Asker {
+                way,
+                over_tcp,
+                led_here,
+            };
+            forwarder.ask(query, asker, response, Instant::now())
+        });
+        match asked {
+            Asked::Answered(_) => self.stats.count_answer(response),
+            Asked::Dropped => self.stats.dropped.add(1),
+            Asked::Waits => {}
         }
+        asked
+    }
+
+    #[inline]
+    fn count(&self, outcome: Outcome, response: &[u8]) -> Outcome {
+        match outcome {
+            Outcome::Answer(_) => self.stats.count_answer(response),
+            Outcome::Drop => self.stats.dropped.add(1),
+            Outcome::Forward | Outcome::Follow { .. } => {}
+        }
+        outcome
     }
 }

@@ -5,13 +5,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::WORKERS_MAX;
+use upstream::{Gauge, Upstreams};
 
 pub mod engine;
 pub mod freshness;
+pub mod upstream;
 
 /// Counters of every worker, also of those that were dismissed.
 pub struct Stats {
     workers: Box<[OnceLock<Box<WorkerStats>>]>,
+    pub upstreams: Upstreams,
 }
 
 impl Default for Stats {
@@ -19,6 +22,7 @@ impl Default for Stats {
         let workers = (0..WORKERS_MAX).map(|_| OnceLock::new());
         Self {
             workers: workers.collect(),
+            upstreams: Upstreams::default(),
         }
     }
 }
@@ -73,6 +77,10 @@ macro_rules! counters {
             pub answers_by_rcode: [Counter; 16],
             /// TCP connections closed, by `CloseReason`.
             pub tcp_closed_by_reason: [Counter; CloseReason::ALL.len()],
+            /// Octets that the cache holds.
+            pub cache_bytes: Gauge,
+            /// Queries under way to upstreams.
+            pub forwards_in_flight: Gauge,
         }
 
         /// Sums over all workers, at one time.
@@ -83,11 +91,17 @@ macro_rules! counters {
             pub answers_by_rcode: [u64; 16],
             /// TCP connections closed, by `CloseReason`.
             pub tcp_closed_by_reason: [u64; CloseReason::ALL.len()],
+            /// Octets that the caches hold.
+            pub cache_bytes: u64,
+            /// Queries under way to upstreams.
+            pub forwards_in_flight: u64,
         }
 
         impl WorkerStats {
             fn add_to(&self, totals: &mut Totals) {
                 $(totals.$name += self.$name.value();)*
+                totals.cache_bytes += self.cache_bytes.value();
+                totals.forwards_in_flight += self.forwards_in_flight.value();
                 for (sum, counter) in totals.answers_by_rcode.iter_mut().zip(&self.answers_by_rcode) {
                     *sum += counter.value();
                 }
@@ -122,6 +136,18 @@ counters! {
     tcp_accept_errors,
     /// Times that a worker failed and was started again. Any value above 0 is a defect.
     worker_restarts,
+    /// Queries that upstreams were asked: those that had no answer in the cache and nobody to share with.
+    forwarded,
+    /// Of them: of nobody, to have an answer anew before it expires, or after.
+    cache_prefetches,
+    cache_hits,
+    cache_misses,
+    /// Answers that had expired, given because no upstream answered.
+    cache_stale,
+    /// Queries that gave up since too many were under way.
+    forward_overflows,
+    /// Queries that no upstream answered in time.
+    forward_failures,
 }
 
 impl WorkerStats {

@@ -15,3 +15,4 @@ pub mod priority;
 pub mod socket;
 pub mod steering;
 pub mod uring;
+pub mod way_back;

@@ -15,6 +15,7 @@ use std::ptr;
 use std::slice;
 
 use super::control::{self, Beside, CONTROL_BYTES};
+use super::way_back::WayBack;
 use crate::limits::{UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 use arena::{Arena, RECEIVED_BYTES_MAX};
 pub(super) use arena::{Lines, RESPONSE_STRIDE_BYTES, odd_lines};
@@ -33,6 +34,8 @@ pub struct Batch {
     beside: [Beside; UDP_BATCH_DATAGRAMS],
     places: [Place; UDP_BATCH_DATAGRAMS],
     place_count: usize,
+    /// The place of the socket that the batch came by among those of its worker.
+    socket: usize,
     sending: Sending,
 }
 
@@ -73,6 +76,7 @@ impl Batch {
             beside: [Beside::NOTHING; UDP_BATCH_DATAGRAMS],
             places: [Place::default(); UDP_BATCH_DATAGRAMS],
             place_count: 0,
+            socket: 0,
             sending: Sending::new(),
         };
         for index in 0..UDP_BATCH_DATAGRAMS {
@@ -113,6 +117,24 @@ impl Batch {
         }
         self.placed = (0, 0);
         Ok(self.next_places())
+    }
+
+    /// Says by which of a worker's sockets the batches come from now on.
+    pub fn note_socket(&mut self, place: usize) {
+        self.socket = place;
+    }
+
+    /// How a later answer gets to the sender of the datagram at a place.
+    pub fn way_back(&self, place: usize) -> Option<WayBack> {
+        let Place { message, .. } = *self.places[..self.place_count].get(place)?;
+        // SAFETY: a live header of `arena`, which nothing writes to now.
+        let received = unsafe { &(*self.arena.receive_header(message)).header };
+        let beside = &self.beside[message];
+        let (control, bytes) = (beside.answer, beside.answer_bytes);
+        let peer = self.arena.peer(message);
+        // SAFETY: a live sockaddr of `arena`, zeroed when allocated; `control` is null or leads to that
+        // many octets of `arena`, which the kernel wrote. Nothing writes to either now.
+        Some(unsafe { WayBack::new(self.socket, peer, received.msg_namelen, control, bytes) })
     }
 
     /// Gives the next datagrams of the last receive their places, once those before are answered and

@@ -12,6 +12,7 @@ use io_uring::{opcode, squeue};
 use super::arena::PEER_BYTES;
 use super::{Job, Ring};
 use crate::limits::UDP_SEND_WAIT_MS;
+use crate::sys::way_back::WayBack;
 use crate::sys::{control, socket};
 
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
@@ -67,6 +68,29 @@ impl Ring {
         let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
         // The lower half names place and length, to try again.
         self.push(entry.user_data(job.with(bytes << 16 | place)))
+    }
+
+    /// How a later answer gets to the sender of the datagram at a place.
+    pub fn way_back(&self, place: usize) -> Option<WayBack> {
+        let message = self.message(place)?;
+        // SAFETY: a message of the batch, to which the kernel writes nothing until `release`.
+        let head = unsafe { (*message).head };
+        // SAFETY: `message` is live; the projection stays inside of it.
+        let peer = unsafe { &raw const (*message).peer };
+        // SAFETY: `message` is live; the projection stays inside of it.
+        let control = unsafe { &raw mut (*message).control };
+        // SAFETY: a msghdr is integers and pointers, of which zero bits are a value each.
+        let mut received: libc::msghdr = unsafe { mem::zeroed() };
+        received.msg_control = control.cast();
+        received.msg_controllen = head.control_bytes as _;
+        // SAFETY: the control messages are the kernel's, in a buffer of CONTROL_BYTES aligned to 8 to
+        // which nothing else refers.
+        let beside = unsafe { control::read(&received) };
+        let number = usize::from(self.places.get(place)?.socket);
+        let (control, bytes) = (beside.answer, beside.answer_bytes);
+        // SAFETY: `peer` has PEER_BYTES, no less than a sockaddr_in6, initialised when allocated;
+        // `control` is null or leads to that many octets of the message. Nothing writes to them now.
+        Some(unsafe { WayBack::new(number, peer.cast(), head.name_bytes, control, bytes) })
     }
 
     /// Tries once more to send what found no room, after a wait for it.

@@ -12,6 +12,7 @@ pub mod master;
 pub mod nginx;
 pub mod openssl;
 pub mod process;
+pub mod resolver;
 pub mod state;
 pub mod vigil;
 pub mod wire;

@@ -56,6 +56,20 @@ impl Rollcall {
         panic!("rollcall does not start");
     }
 
+    /// Where it answers DNS.
+    pub fn dns_address(&self) -> SocketAddr {
+        self.dns
+    }
+
+    /// Has it take these keys while it runs.
+    pub fn reconfigure(&self, settings: Value) {
+        let taken = || self.log_lines("was read anew and is in force");
+        let before = taken();
+        self.configure(settings);
+        self.signal("HUP");
+        wait_until("configuration in force", || taken() > before);
+    }
+
     /// Where its HTTP interface listens.
     pub fn http_address(&self) -> SocketAddr {
         self.http
