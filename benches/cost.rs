@@ -168,6 +168,7 @@ fn responder() -> Responder {
         recurse_on: true,
         set_truncate_bit: true,
         reverse_dns_on: true,
+        reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
         forwarding: None,

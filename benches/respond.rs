@@ -72,6 +72,7 @@ fn respond(criterion: &mut Criterion) {
         recurse_on: true,
         set_truncate_bit: true,
         reverse_dns_on: false,
+        reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
         forwarding: None,

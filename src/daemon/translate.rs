@@ -48,6 +48,7 @@ pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Setting
         recurse_on: config.recurse_on,
         set_truncate_bit: config.set_truncate_bit,
         reverse_dns_on: config.reverse_dns_on,
+        reverse_zones: config.reverse_zones.clone().into(),
         subnet_first: config.resolv_subnet_first.then(|| SubnetFirst {
             believed: config.client_subnet_from.clone().into(),
         }),

@@ -93,6 +93,10 @@ impl Subnet {
         self.prefix_bits <= other.prefix_bits && address.is_some_and(|address| self.holds(address))
     }
 
+    pub fn prefix_bits(&self) -> u8 {
+        self.prefix_bits
+    }
+
     /// Whether every address of its family lies in it.
     pub fn is_whole_family(&self) -> bool {
         self.prefix_bits == 0

@@ -334,8 +334,8 @@ impl<'b> Answer<'b> {
         fitted
     }
 
-    /// The SOA or NS record of the apex, which is the question's name.
-    pub fn apex_record(&mut self, behind_owner: &[u8]) -> bool {
+    /// A record of the question's name, from its type on.
+    pub fn own_record(&mut self, behind_owner: &[u8]) -> bool {
         let fitted = self.put2(&TO_QUESTION, behind_owner);
         if fitted {
             self.answer_count += 1;
@@ -347,7 +347,7 @@ impl<'b> Answer<'b> {
 
     /// The NS record of the apex.
     pub fn apex_ns(&mut self, zone: &Zone) {
-        if self.apex_record(&zone.ns) {
+        if self.own_record(&zone.ns) {
             self.ns_target_at = self.length.checked_sub(zone.ns_target().name_bytes());
         }
     }
@@ -359,18 +359,16 @@ impl<'b> Answer<'b> {
         }
     }
 
-    /// The SOA of a negative answer (RFC 2308, 3). Its owner is the apex: the end of the question's
-    /// name, unless wildcards were cut out of that. A reverse name is a zone of its own.
-    pub fn negative(&mut self, zone: &Zone, query: &Query, reverse: bool) {
-        let name_end = query.question_end - 4;
-        let fitted = if reverse {
-            self.put2(&TO_QUESTION, &zone.negative_soa)
-        } else if query.wildcard {
-            self.put2(&zone.domain, &zone.negative_soa)
+    /// The SOA of a negative answer (RFC 2308, 3), from its type on. Its owner is the zone's apex: the end
+    /// of the question's name, unless wildcards were cut out of that.
+    pub fn negative(&mut self, behind_owner: &[u8], apex: &[u8], query: &Query) {
+        let fitted = if query.wildcard {
+            self.put2(apex, behind_owner)
         } else {
-            let apex_at = name_end.saturating_sub(zone.domain.len());
+            let name_end = query.question_end - 4;
+            let apex_at = name_end.saturating_sub(apex.len());
             let pointer = (0xc000 | apex_at as u16).to_be_bytes();
-            self.put2(&pointer, &zone.negative_soa)
+            self.put2(&pointer, behind_owner)
         };
         if fitted {
             self.authority_count += 1;

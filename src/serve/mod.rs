@@ -8,8 +8,10 @@
 )]
 
 pub mod answer;
+mod chaos;
 mod connection;
 mod cores;
+mod elsewhere;
 mod engine_epoll;
 mod engine_uring;
 pub mod engines;

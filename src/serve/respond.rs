@@ -14,6 +14,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::answer::{Answer, Limits};
+pub use super::chaos::Chaos;
+use super::elsewhere::{self, Place};
 use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::{Edns, HEADER_BYTES, LowerName, OPT_BYTES, Parsed, Query, flag, parse};
 use crate::dns::name::is_below;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub set_truncate_bit: bool,
     /// Serve PTR records (`ReverseDnsOn`).
     pub reverse_dns_on: bool,
+    /// Blocks whose reverse names are ours in full (`ReverseZones`).
+    pub reverse_zones: Box<[Subnet]>,
     /// Answer addresses in the client's subnet first (`ResolvSubnetFirst`); none: as they come.
     pub subnet_first: Option<SubnetFirst>,
     /// What class CHAOS is answered with (`ChaosOn`); none: REFUSED.
@@ -61,13 +65,6 @@ pub struct SubnetFirst {
 
 /// Bits of a client's own address that stand for its subnet, IPv4 and IPv6.
 const OWN_SUBNET_BITS: (u8, u8) = (24, 64);
-
-/// Texts of `version.bind` and `hostname.bind`, at most 255 octets each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chaos {
-    pub version: Box<str>,
-    pub hostname: Box<str>,
-}
 
 /// Settings that all threads follow: what is stored here counts from each thread's next batch.
 pub type SharedSettings = Arc<ArcSwap<Settings>>;
@@ -115,16 +112,6 @@ enum Filled {
     Answered,
     /// It is for the forwarder.
     Forward,
-}
-
-/// Where a name belongs.
-enum Route {
-    /// In our domain, below the apex.
-    Domain,
-    Apex,
-    /// Below in-addr.arpa or ip6.arpa.
-    Reverse,
-    Outside,
 }
 
 impl Responder {
@@ -310,44 +297,62 @@ impl Turn<'_> {
             }
             _ => None,
         };
-        let route = match ends_alike {
-            true if self.name.len() == domain.len() => Route::Apex,
-            // The table's names are below the domain or end in `arpa`: those need no look at labels.
-            true if entry.is_some() || is_below(self.name, domain) => Route::Domain,
-            _ => self.route_elsewhere(),
-        };
-        if matches!(route, Route::Outside) {
-            return self.forward(client, answer);
+        let is_apex = ends_alike && self.name.len() == domain.len();
+        // The table's names are below the domain or end in `arpa`: those need no look at labels.
+        let is_ours = ends_alike && (is_apex || entry.is_some() || is_below(self.name, domain));
+        if !is_ours {
+            return self.fill_elsewhere(snapshot, query, client, entry, answer);
         }
         let Some(snapshot) = snapshot else {
-            // SERVFAIL makes clients ask their next server; NXDOMAIN would be believed.
-            let rcode = if matches!(route, Route::Reverse) {
-                Rcode::Refused
-            } else {
-                Rcode::ServFail
-            };
-            answer.rcode(rcode);
+            // It makes clients ask their next server; NXDOMAIN would be believed.
+            answer.rcode(Rcode::ServFail);
             return Filled::Answered;
         };
-        match (route, entry) {
+        self.authoritative(answer);
+        if is_apex {
+            self.fill_apex(snapshot, query, entry, answer);
+        } else {
+            self.fill_name(snapshot, query, entry, domain, answer);
+        }
+        Filled::Answered
+    }
+
+    /// Answers a name outside the domain, or has it asked for.
+    fn fill_elsewhere(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        query: &Query,
+        client: Client,
+        entry: Option<Entry<'_>>,
+        answer: &mut Answer<'_>,
+    ) -> Filled {
+        let name = self.name;
+        let owned = match elsewhere::place(name, &self.settings.reverse_zones) {
+            Place::Special(special) => {
+                self.authoritative(answer);
+                special.fill(query, answer);
+                return Filled::Answered;
+            }
+            Place::Reverse(owned) => owned,
+            Place::Outside => return self.forward(client, answer),
+        };
+        let entry = entry.filter(|entry| entry.rrset_count() > 0);
+        match (snapshot, entry, owned) {
+            (Some(snapshot), Some(entry), owned) => {
+                self.authoritative(answer);
+                let apex = owned.map_or(name, |owned| owned.apex);
+                self.fill_name(snapshot, query, Some(entry), apex, answer);
+            }
             // A reverse name that holds none of our addresses is not ours to deny.
-            (Route::Reverse, entry) if entry.is_none_or(|entry| entry.rrset_count() == 0) => {
-                return self.forward(client, answer);
-            }
-            (Route::Apex, entry) => {
+            (_, _, None) => return self.forward(client, answer),
+            (Some(snapshot), None, Some(owned)) => {
                 self.authoritative(answer);
-                self.fill_apex(snapshot, query, entry, answer);
+                if !owned.is_inner {
+                    answer.rcode(Rcode::NxDomain);
+                }
+                answer.negative(&snapshot.table.zone().negative_soa, owned.apex, query);
             }
-            (route, entry) => {
-                self.authoritative(answer);
-                self.fill_name(
-                    snapshot,
-                    query,
-                    entry,
-                    matches!(route, Route::Reverse),
-                    answer,
-                );
-            }
+            (None, _, Some(_)) => answer.rcode(Rcode::ServFail),
         }
         Filled::Answered
     }
@@ -397,18 +402,18 @@ impl Turn<'_> {
         snapshot: &Snapshot,
         query: &Query,
         entry: Option<Entry<'_>>,
-        reverse: bool,
+        apex: &[u8],
         answer: &mut Answer<'_>,
     ) {
         let zone = snapshot.table.zone();
         let Some(entry) = entry else {
             answer.rcode(Rcode::NxDomain);
-            answer.negative(zone, query, false);
+            answer.negative(&zone.negative_soa, apex, query);
             return;
         };
         let found = answer.rrsets(&entry, query.qtype, zone, self.random);
         if !found {
-            answer.negative(zone, query, reverse);
+            answer.negative(&zone.negative_soa, apex, query);
             return;
         }
         if (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
@@ -431,7 +436,7 @@ impl Turn<'_> {
         let mut found = false;
         if any || query.qtype == rtype::SOA {
             found = true;
-            answer.apex_record(&zone.soa);
+            answer.own_record(&zone.soa);
         }
         if any || query.qtype == rtype::NS {
             found = true;
@@ -441,44 +446,16 @@ impl Turn<'_> {
             found |= answer.rrsets(&entry, query.qtype, zone, self.random);
         }
         if !found {
-            answer.negative(zone, query, false);
+            answer.negative(&zone.negative_soa, &zone.domain, query);
         } else if any || query.qtype == rtype::NS {
             answer.glue(zone, self.random);
         }
     }
 
     fn fill_other_class(&self, query: &Query, answer: &mut Answer<'_>) {
-        let Some(chaos) = self
-            .settings
-            .chaos
-            .as_ref()
-            .filter(|_| query.qclass == class::CH)
-        else {
-            answer.rcode(Rcode::Refused);
-            return;
-        };
-        let text = match self.name {
-            b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &chaos.version,
-            b"\x08hostname\x04bind\0" | b"\x02id\x06server\0" => &chaos.hostname,
-            _ => {
-                answer.rcode(Rcode::Refused);
-                return;
-            }
-        };
-        answer.flag(flag::AA);
-        if query.qtype == rtype::TXT || query.qtype == rtype::ANY {
-            answer.chaos_text(text);
-        }
-    }
-
-    fn route_elsewhere(&self) -> Route {
-        let wire = self.name;
-        let reverse =
-            is_below(wire, b"\x07in-addr\x04arpa\0") || is_below(wire, b"\x03ip6\x04arpa\0");
-        if self.settings.reverse_dns_on && reverse {
-            Route::Reverse
-        } else {
-            Route::Outside
+        match &self.settings.chaos {
+            Some(chaos) if query.qclass == class::CH => chaos.fill(self.name, query, answer),
+            _ => answer.rcode(Rcode::Refused),
         }
     }
 }

@@ -59,6 +59,7 @@ pub fn settings() -> Settings {
         recurse_on: true,
         set_truncate_bit: true,
         reverse_dns_on: false,
+        reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
         forwarding: None,
