@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use crate::support::client::{A, AAAA, Client, decode, query};
 use crate::support::master::{Behaviour, Master};
+use crate::support::namespace;
 use crate::support::process::Rollcall;
 use crate::support::state::State;
 use crate::support::{DEADLINE, wait_until};
@@ -177,39 +177,14 @@ fn hup_to_a_listener_that_is_taken_leaves_all_as_it_was() {
 /// In a network of its own, where addresses can come and go; a process that may not have one passes.
 #[test]
 fn addresses_that_come_and_go_below_a_wildcard_are_answered() {
-    const INSIDE: &str = "ROLLCALL_TEST_NETWORK";
-    if std::env::var_os(INSIDE).is_some() {
-        return addresses_come_and_go();
-    }
-    let ways: [&[&str]; 2] = [&["--net"], &["--user", "--map-root-user", "--net"]];
-    let may = |way: &&&[&str]| {
-        let status = Command::new("unshare").args(**way).arg("true").output();
-        status.is_ok_and(|output| output.status.success())
-    };
-    let Some(way) = ways.iter().find(may) else {
-        eprintln!("passed over: this process may not have a network of its own");
-        return;
-    };
     let name = "listeners::addresses_that_come_and_go_below_a_wildcard_are_answered";
-    let output = Command::new("unshare")
-        .args(*way)
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare runs");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    if namespace::enter(name, &["--net"]) {
+        addresses_come_and_go();
+    }
 }
 
 fn addresses_come_and_go() {
-    let ip = |words: &str| {
-        let status = Command::new("ip").args(words.split(' ')).status();
-        assert!(status.expect("ip runs").success(), "ip {words}");
-    };
+    let ip = |words: &str| namespace::run(&format!("ip {words}"));
     ip("link set lo up");
     for wildcard in ["0.0.0.0", "::"] {
         ip("addr add 10.77.0.1/32 dev lo");

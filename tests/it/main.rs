@@ -22,6 +22,7 @@ mod outside;
 mod publishing;
 mod refreshing;
 mod respond;
+mod routing;
 mod secrets;
 mod signals;
 mod simulated;

@@ -9,6 +9,7 @@ pub mod liar;
 pub mod log;
 pub mod login;
 pub mod master;
+pub mod namespace;
 pub mod nginx;
 pub mod openssl;
 pub mod process;
