@@ -321,13 +321,16 @@ pub const CHAIN_WALKS_MAX: usize = 8;
 /// One cached answer takes no more than this part of the cache of a thread: it would push out what many
 /// others wait for.
 pub const CACHE_ENTRY_PART: usize = 8;
-/// What a cached answer costs beside its key and its octets: its place in the cache's list (104 octets)
-/// and table, half a place that remembers what was evicted, two allocations.
-pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 208;
-/// What a cached answer weighs with all that, as far as memory is reserved by it.
+/// What a cached answer costs beside its key and its octets: a place of 112 octets in the cache's list, a
+/// third of one that remembers what was evicted, both in the table, two allocations.
+pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 200;
+/// What one weighs with all that: half as many evicted ones are remembered as there is room for these.
 pub const CACHE_ENTRY_BYTES_EXPECTED: usize = 384;
-/// Places reserved when a cache is made, at most: growing later copies them while queries wait.
-pub const CACHE_RESERVED_ENTRIES_MAX: usize = 1 << 20;
+/// And one address of a short name, the least.
+pub const CACHE_ENTRY_BYTES_MIN: usize = CACHE_ENTRY_OVERHEAD_BYTES + 32;
+/// Places reserved when a cache is made, at most: memory is touched as they fill, but growing would copy
+/// them while queries wait.
+pub const CACHE_RESERVED_ENTRIES_MAX: usize = 1 << 22;
 /// Expired answers are kept so long for when no resolver answers (RFC 8767, 5: one to three days).
 pub const CACHE_STALE_SECONDS_MAX: u64 = 86_400;
 /// TTL of such an answer (RFC 8767, 4).

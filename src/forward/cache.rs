@@ -15,9 +15,10 @@ use super::reply::{Reply, is_question_of};
 use super::walk;
 use crate::dns::message::{HEADER_BYTES, OPT_BYTES, OPTION_HEAD_BYTES, flag};
 use crate::limits::{
-    CACHE_ENTRY_BYTES_EXPECTED, CACHE_ENTRY_OVERHEAD_BYTES, CACHE_ENTRY_PART,
-    CACHE_PREFETCH_HITS_MIN, CACHE_PREFETCH_LIFE_SECONDS_MIN, CACHE_PREFETCH_PART,
-    CACHE_RESERVED_ENTRIES_MAX, CACHE_STALE_SECONDS_MAX, CACHE_STALE_TTL_SECONDS,
+    CACHE_ENTRY_BYTES_EXPECTED, CACHE_ENTRY_BYTES_MIN, CACHE_ENTRY_OVERHEAD_BYTES,
+    CACHE_ENTRY_PART, CACHE_PREFETCH_HITS_MIN, CACHE_PREFETCH_LIFE_SECONDS_MIN,
+    CACHE_PREFETCH_PART, CACHE_RESERVED_ENTRIES_MAX, CACHE_STALE_SECONDS_MAX,
+    CACHE_STALE_TTL_SECONDS,
 };
 
 /// The answers that one thread remembers.
@@ -80,8 +81,8 @@ impl Cache {
         let entries = (bytes_max > 0).then(|| {
             let (hasher, lifecycle) = (RandomState::new(), DefaultLifecycle::default());
             let mut entries = Entries::with(expected, bytes_max as u64, Octets, hasher, lifecycle);
-            // Those evicted leave a trace for half as many.
-            entries.reserve((expected + expected / 2).min(CACHE_RESERVED_ENTRIES_MAX));
+            let places = bytes_max / CACHE_ENTRY_BYTES_MIN + expected / 2;
+            entries.reserve(places.min(CACHE_RESERVED_ENTRIES_MAX));
             entries
         });
         Self { bytes_max, entries }

@@ -85,7 +85,8 @@ pub fn complete(
     // Our CNAME is not signed, so that the answer as a whole is not authentic (RFC 4035, 3.2.3).
     let kept = flags & !(RCODE_MASK | flag::AD);
     let rcode = rcode_of(reply, &read);
-    let flags = kept | reply_flags & flag::RA | rcode | u16::from(is_cut) * flag::TC;
+    let cut = if is_cut { flag::TC } else { 0 };
+    let flags = kept | reply_flags & flag::RA | rcode | cut;
     let counts = [answers, authorities, u16::from(opt.is_some())];
     let places = whole.get_mut(2..)?.first_chunk_mut::<10>()?;
     let [f0, f1] = flags.to_be_bytes();

@@ -63,9 +63,10 @@ impl<'m> Question<'m> {
         let behind = Behind::read(message, question_end)?;
         let is_set = |wanted| query.flags & wanted != 0;
         let dnssec_ok = query.edns.is_some_and(|edns| edns.dnssec_ok);
-        let bits = u8::from(dnssec_ok) * bit::DO
-            | u8::from(is_set(flag::CD)) * bit::CD
-            | u8::from(is_set(flag::AD)) * bit::AD;
+        let mut bits = if dnssec_ok { bit::DO } else { 0 };
+        for (flag, bit) in FLAG_BITS {
+            bits |= if is_set(flag) { bit } else { 0 };
+        }
         let subnet = behind.subnet.unwrap_or_default();
         let passes = flag::RD | flag::CD | flag::AD;
         let is_sharable = is_set(flag::RD)
@@ -199,8 +200,10 @@ impl<'m> Behind<'m> {
 pub fn message_of(key: &[u8], id: u16, out: &mut Vec<u8>) -> Option<()> {
     let parts = KeyParts::of(key)?;
     let is_set = |wanted| parts.bits & wanted != 0;
-    let flags =
-        flag::RD | u16::from(is_set(bit::CD)) * flag::CD | u16::from(is_set(bit::AD)) * flag::AD;
+    let mut flags = flag::RD;
+    for (flag, bit) in FLAG_BITS {
+        flags |= if is_set(bit) { flag } else { 0 };
+    }
     let has_opt = is_set(bit::DO) || !parts.subnet.is_empty();
     put_question(
         out,
@@ -253,6 +256,8 @@ pub(super) fn opt_record(dnssec_ok: bool, option_bytes: u8) -> [u8; OPT_BYTES] {
     [0, t0, t1, s0, s1, 0, 0, dnssec, 0, 0, option_bytes]
 }
 
+/// Flags of the header that are part of a key.
+const FLAG_BITS: [(u16, u8); 2] = [(flag::CD, bit::CD), (flag::AD, bit::AD)];
 /// Bits, type and class.
 const KEY_HEAD_BYTES: usize = 5;
 /// Family, prefix lengths and an IPv6 address.
@@ -393,10 +398,10 @@ mod tests {
                 messages.push(message);
             }
             for message in messages {
-                if let Parsed::Query(query) = parse(&message, &mut LowerName::default()) {
-                    if let Some(question) = Question::read(&message, &query) {
-                        question.key().name();
-                    }
+                if let Parsed::Query(query) = parse(&message, &mut LowerName::default())
+                    && let Some(question) = Question::read(&message, &query)
+                {
+                    question.key().name();
                 }
             }
         }

@@ -52,6 +52,13 @@ pub fn held_by<T>(make: impl FnOnce() -> T) -> (T, Held) {
     (made, held)
 }
 
+/// How often this thread allocates meanwhile.
+pub fn allocations_of(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
 /// The most that any thread of this process allocated at once, if it was over a megabyte.
 pub fn largest_allocation_bytes() -> usize {
     LARGEST_BYTES.load(Ordering::Relaxed)

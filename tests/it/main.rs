@@ -11,6 +11,7 @@ mod config;
 mod election;
 mod engines;
 mod following;
+mod forward_cache;
 mod forwarding;
 mod http;
 mod iam;

@@ -10,7 +10,7 @@ use super::*;
 use crate::dns::rtype;
 use crate::forward::question::message_of;
 use crate::forward::reply;
-use crate::forward::samples::*;
+use crate::forward::samples::{self, *};
 
 const RD: u16 = flag::RD;
 
@@ -35,7 +35,7 @@ impl Keeper {
 
     /// Keeps a reply of these sections; how many entries there are then.
     fn keep(&mut self, query: &[u8], flags: u16, sections: [&[Vec<u8>]; 3]) -> usize {
-        let message = super::super::samples::reply(query, flags, sections);
+        let message = samples::reply(query, flags, sections);
         let read = reply::read(&message).expect("a reply");
         self.cache
             .insert(&question(query), &message, &read, &self.bounds, self.begin);
@@ -285,11 +285,8 @@ fn what_is_not_for_others_is_not_kept() {
     assert_eq!(keeper.keep(&a_query(), 0, [&[a(QNAME, 0, 1)], &[], &[]]), 0);
     let behind_opt = [opt(0, &[]), a(&wire("x"), 300, 1)];
     assert_eq!(keeper.keep(&a_query(), 0, [&answers, &[], &behind_opt]), 0);
-    let large: Vec<_> = (0..700)
-        .map(|_| record(QNAME, rtype::TXT, 9, &[60; 61].repeat(3)))
-        .collect();
+    let many = vec![record(QNAME, rtype::TXT, 9, &[60; 183]); 300];
     let text = query("www.example", rtype::TXT, RD, &[]);
-    let many: Vec<_> = large.iter().take(300).cloned().collect();
     keeper.cache = Cache::new(300_000);
     assert_eq!(
         keeper.keep(&text, 0, [&many, &[], &[]]),
@@ -301,7 +298,7 @@ fn what_is_not_for_others_is_not_kept() {
     // The reply to another question, as a caller would have to err.
     let mut keeper = Keeper::new();
     let other = query("www.exampla", rtype::A, RD, &[]);
-    let message = super::super::samples::reply(&other, 0, sections);
+    let message = samples::reply(&other, 0, sections);
     let read = reply::read(&message).expect("a reply");
     let query = a_query();
     let asked = question(&query);
@@ -318,7 +315,7 @@ fn reply_to_a_query_made_from_a_key_is_kept_for_all() {
     let key = question(&asked).key().as_bytes().to_vec();
     let mut made = Vec::new();
     message_of(&key, 9, &mut made).expect("a query");
-    let message = super::super::samples::reply(&made, 0, [&[a(QNAME, 9, 1)], &[], &[]]);
+    let message = samples::reply(&made, 0, [&[a(QNAME, 9, 1)], &[], &[]]);
     let read = reply::read(&message).expect("a reply");
     keeper
         .cache
@@ -386,7 +383,7 @@ proptest! {
         with_opt.extend(has_opt.then(|| opt(0, &[])));
         let query = query("www.example", rtype::A, RD, &if asks_opt { opt(0, &[]) } else { vec![] });
         let sections: [&[Vec<u8>]; 3] = [&answers, &authorities, &with_opt];
-        let message = super::super::samples::reply(&query, 0, sections);
+        let message = samples::reply(&query, 0, sections);
         let stored = Message::from_vec(&message).expect("a reply that decodes");
         keeper.keep(&query, 0, sections);
         let least = stored.all_sections().map(|record| record.ttl).min();
@@ -414,7 +411,7 @@ proptest! {
     fn no_reply_panics(octets in proptest::collection::vec(any::<u8>(), 0..200), counts: [bool; 3]) {
         let mut keeper = Keeper::new();
         let query = a_query();
-        let mut message = super::super::samples::reply(&query, 0, [&[], &[], &[]]);
+        let mut message = samples::reply(&query, 0, [&[], &[], &[]]);
         for (at, count) in counts.into_iter().enumerate() {
             message[7 + 2 * at] = u8::from(count);
         }
