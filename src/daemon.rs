@@ -27,7 +27,7 @@ use crate::serve::respond::Responder;
 use crate::serve::{ServeError, ServeOptions, Server, engines};
 use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
-use crate::{http, sys};
+use crate::{forward, http, sys};
 use outside::{Host, Outside, Plan};
 use translate::{answering, http_address, refresh_settings, serve_options};
 
@@ -153,7 +153,17 @@ impl Daemon {
         let listen = http_address(&config);
         let shared_config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
         let http = listen
-            .map(|listen| start_http(listen, &shared_config, &published, &freshness, &engine))
+            .map(|listen| {
+                let forward = outside.forward();
+                start_http(
+                    listen,
+                    &shared_config,
+                    &published,
+                    &freshness,
+                    &engine,
+                    forward,
+                )
+            })
             .transpose()?;
         let config = shared_config.load_full();
         let refresher = Refresher::start(Parts {
@@ -249,6 +259,7 @@ impl Daemon {
                     &self.published,
                     &self.freshness,
                     &self.engine,
+                    self.outside.forward(),
                 )
             })
             .transpose()?;
@@ -333,6 +344,7 @@ fn engine_of(server: &Server) -> Arc<EngineInUse> {
     Arc::new(EngineInUse {
         name: choice.uses.name(),
         why: choice.why.clone(),
+        stats: server.stats(),
     })
 }
 
@@ -342,12 +354,14 @@ fn start_http(
     published: &Published,
     freshness: &SharedFreshness,
     engine: &SharedEngine,
+    forward: &Arc<forward::Common>,
 ) -> Result<http::Server, DaemonError> {
     let settings = http::HttpSettings {
         listen,
         config: Arc::clone(config),
         freshness: freshness.clone(),
         engine: Arc::clone(engine),
+        forward: Arc::clone(forward),
     };
     http::Server::start(settings, Arc::clone(published)).map_err(DaemonError::Http)
 }

@@ -50,6 +50,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "forward",
             "responses",
             "records",
             "dns",

@@ -42,6 +42,9 @@ struct Stream<T> {
     used_at: Instant,
 }
 
+/// A message, with the attempt that it has the ID of.
+type Message<T> = (Vec<u8>, Option<Sent<T>>);
+
 /// What came of a connection's turn.
 pub enum Turned<T> {
     /// The next message, with the attempt that it is for.
@@ -241,7 +244,7 @@ impl<T: Copy> Stream<T> {
     }
 
     /// Takes the first whole message out of what was read. An error: it is none.
-    fn next_message(&mut self) -> io::Result<Option<(Vec<u8>, Option<Sent<T>>)>> {
+    fn next_message(&mut self) -> io::Result<Option<Message<T>>> {
         let Some((length, rest)) = self.input.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
         };

@@ -4,6 +4,7 @@
 
 mod answers;
 mod enumerate;
+mod forwarding;
 mod idle;
 mod json;
 mod route;
@@ -23,6 +24,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::forward;
 use crate::responses::publish::Published;
 use crate::stats::engine::SharedEngine;
 use crate::stats::freshness::SharedFreshness;
@@ -35,6 +37,8 @@ pub struct HttpSettings {
     pub config: SharedConfig,
     pub freshness: SharedFreshness,
     pub engine: SharedEngine,
+    /// Whose cache `POST /v1/cache/flush` empties.
+    pub forward: Arc<forward::Common>,
 }
 
 /// The configuration in force.
@@ -183,6 +187,7 @@ mod tests {
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
             engine: SharedEngine::default(),
+            forward: Arc::default(),
         };
         Server::start(settings, Published::default()).expect("start")
     }
@@ -296,6 +301,7 @@ mod tests {
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
             engine: SharedEngine::default(),
+            forward: Arc::default(),
         };
         let error = Server::start(settings, Published::default());
         let error = error.err().expect("an error").to_string();

@@ -14,6 +14,8 @@ pub enum Route {
     Transfer,
     Explain(String),
     Status,
+    /// The one that takes POST and nothing else.
+    FlushCache,
     Ready,
     Health,
     /// 301 to the clean form of the path (no `//`, `.` or `..`).
@@ -49,6 +51,7 @@ pub fn route(path: &str, query: Option<&str>, enumeration_on: bool) -> Route {
         [b"v1", b"axfr"] if enumeration_on => Route::Transfer,
         [b"v1", b"explain", name] => Route::Explain(text(name)),
         [b"v1", b"status"] => Route::Status,
+        [b"v1", b"cache", b"flush"] => Route::FlushCache,
         [b"readyz"] => Route::Ready,
         [b"healthz"] => Route::Health,
         _ => Route::NotFound,

@@ -144,11 +144,10 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         Route::NotFound => return not_found(),
         Route::BadEncoding => return error(StatusCode::BAD_REQUEST),
         Route::Moved(target) => return moved(target),
+        Route::FlushCache if request.method() != Method::POST => return not_allowed("POST"),
+        Route::FlushCache => {}
         _ if request.method() != Method::GET && request.method() != Method::HEAD => {
-            let mut response = error(StatusCode::METHOD_NOT_ALLOWED);
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(header::ALLOW, allowed);
-            return response;
+            return not_allowed("GET, HEAD");
         }
         _ if has_foreign_body(request) => return error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         _ => {}
@@ -160,6 +159,10 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         Route::Health => text(StatusCode::OK, "ok\n"),
         Route::Ready => ready(shared),
         Route::Status => status_of(shared),
+        Route::FlushCache => {
+            shared.settings.forward.flush();
+            text(StatusCode::OK, "flushed\n")
+        }
         route => match shared.published.load_full() {
             Some(snapshot) => from_snapshot(shared, request, route, snapshot).await,
             None => try_later(NO_TABLE),
@@ -227,6 +230,13 @@ async fn from_snapshot(
     }
 }
 
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED);
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
 fn config(shared: &Shared) -> Response<Body> {
     let serial = shared.published.load().as_ref().map_or(0, |s| s.serial);
     json_value(&shared.settings.config.load().upstream_json(serial))
@@ -250,6 +260,7 @@ fn status_of(shared: &Shared) -> Response<Body> {
         &freshness,
         snapshot.as_deref(),
         engine.as_deref(),
+        &shared.settings.forward,
         &config,
     ))
 }

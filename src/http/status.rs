@@ -5,7 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::forwarding::forwarding;
 use crate::config::Config;
+use crate::forward::Common;
 use crate::records::enumerate::names_of_tasks;
 use crate::responses::Snapshot;
 use crate::stats::engine::EngineInUse;
@@ -16,6 +18,7 @@ pub fn status(
     freshness: &Freshness,
     snapshot: Option<&Snapshot>,
     engine: Option<&EngineInUse>,
+    forward: &Common,
     config: &Config,
 ) -> Value {
     let doubt = doubt(freshness, snapshot.is_some(), config);
@@ -27,6 +30,7 @@ pub fn status(
             "uses": engine.name,
             "why": engine.why,
         })),
+        "forwarding": engine.map(|engine| forwarding(&engine.stats, forward)),
         "source": freshness.source.label(),
         "leader": freshness.leader,
         "connected_since": freshness.connected_since.map(unix_seconds),

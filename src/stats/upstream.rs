@@ -147,6 +147,11 @@ impl UpstreamTotals {
     }
 }
 
+/// Up to how many microseconds a bucket holds; `None`: it has no bound.
+pub fn bucket_max_us(bucket: usize) -> Option<u64> {
+    (bucket + 1 < RTT_BUCKETS).then(|| 1 << (bucket as u32 + FIRST_BUCKET_BITS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

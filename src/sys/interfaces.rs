@@ -42,7 +42,9 @@ pub fn local_networks() -> io::Result<Vec<(IpAddr, u8)>> {
         // function and which nobody writes to.
         let node = unsafe { &*next };
         // SAFETY: getifaddrs made the pointers of its nodes null or point to a sockaddr.
-        let (address, mask) = unsafe { (address_at(node.ifa_addr), address_at(node.ifa_netmask)) };
+        let address = unsafe { address_at(node.ifa_addr) };
+        // SAFETY: as above.
+        let mask = unsafe { address_at(node.ifa_netmask) };
         networks.extend(address.map(|address| (address, prefix_bits(address, mask))));
         next = node.ifa_next;
     }

@@ -7,7 +7,7 @@ use hickory_proto::op::ResponseCode;
 use serde_json::{Value, json};
 
 use crate::support::client::{A, AAAA, ID, SOA, TXT, decode, query, with_edns};
-use crate::support::process::{Rollcall, free_address};
+use crate::support::process::{Rollcall, free_address, request};
 use crate::support::resolver::Resolver;
 use crate::support::wait_until;
 
@@ -409,4 +409,32 @@ fn hot_name_is_asked_again_before_it_expires() {
             .id,
         ID
     );
+}
+
+#[test]
+fn cache_is_emptied_on_request_and_what_was_counted_is_shown() {
+    let (resolver, rollcall) = one();
+    let client = rollcall.client();
+    for _ in 0..3 {
+        client.ask("web.example", A);
+    }
+    let shown = || rollcall.status()["forwarding"].clone();
+    wait_until("counts", || shown()["cache"]["bytes"].as_u64() > Some(0));
+    let before = shown();
+    assert_eq!(before["cache"]["hits"], 2);
+    assert_eq!(before["cache"]["misses"], 1);
+    let upstream = &before["upstreams"][0];
+    assert_eq!(upstream["address"], resolver.address().to_string());
+    assert_eq!(upstream["queries"], 1);
+    assert!(upstream["rtt_us"]["p99"].as_u64() > Some(0), "{upstream}");
+    // Only by POST.
+    assert_eq!(rollcall.get("/v1/cache/flush").0, 405);
+    client.ask("web.example", A);
+    assert_eq!(resolver.asked("web.example"), 1);
+    assert_eq!(
+        request(rollcall.http_address(), "POST", "/v1/cache/flush").0,
+        200
+    );
+    client.ask("web.example", A);
+    assert_eq!(resolver.asked("web.example"), 2);
 }

@@ -37,6 +37,7 @@ fn server(config: Config) -> Server {
         config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
         freshness: SharedFreshness::default(),
         engine: SharedEngine::default(),
+        forward: Arc::default(),
     };
     Server::start(settings, published).expect("start")
 }

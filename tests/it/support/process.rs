@@ -282,11 +282,20 @@ impl Drop for Rollcall {
 
 /// One GET: status and body.
 pub fn get(server: SocketAddr, path: &str) -> (u16, String) {
+    request(server, "GET", path)
+}
+
+/// One request without a body: status and body of the answer.
+pub fn request(server: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server).expect("the HTTP interface listens");
     stream
         .set_read_timeout(Some(DEADLINE))
         .expect("a timeout above zero");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("the request is sent");
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+    )
+    .expect("the request is sent");
     let mut text = String::new();
     stream
         .read_to_string(&mut text)
