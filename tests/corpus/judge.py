@@ -62,7 +62,7 @@ def decisions(path):
     """The numbers that DECISIONS.md settles, and the words for what the page does not number."""
     page = os.path.join(os.path.dirname(os.path.abspath(path)), "DECISIONS.md") if path else None
     if page is None or not os.path.exists(page): return None
-    out = {"forwarding", "issue"}
+    out = {"issue"}
     for row in open(page, encoding="utf-8"):
         m = re.match(r"\| ([0-9, ]+) \|", row)
         if m: out |= {x.strip() for x in m.group(1).split(",")}
@@ -98,6 +98,7 @@ class Zone:
         self.weight = int(get(cfg, "SRVRecordDefaultWeight", 1))
         self.recurse, self.set_tc = bool(get(cfg, "RecurseOn", True)), bool(get(cfg, "SetTruncateBit", True))
         self.reverse = bool(get(cfg, "ReverseDnsOn", False))
+        self.forwards = bool(get(cfg, "ExternalOn", True))
         dot = lambda s: s.rstrip(".") + "."
         self.mname = dot(get(cfg, "SOAMname", "ns1." + self.domain) or "")
         self.rname = dot((get(cfg, "SOARname", "root.ns1." + self.domain) or "").replace("@", "."))
@@ -284,6 +285,12 @@ def judge_rules(d, zone, q, where, proto, g):
     if not zone.complete and p in ("absent", "ent"): return
     def must(rule, want, got):
         if want != got: d.add("rule-" + rule, where, want, got)
+    if p == "outside" and zone.forwards:
+        # A resolver's reply passes as it is, up to what the client takes (RFC 6891, 6.2.5).
+        e = q.get("e") or {}
+        most = TCP_MAX if proto == "tcp" else max(UDP_PLAIN_MAX, e.get("size", 0))
+        if g["_len"] > most: d.add("rule-size", where, "at most %d octets" % most, g["_len"])
+        return
     raw, flags = g["_raw"], set(g["fl"].split())
     must("rcode", {"absent": "NXDOMAIN", "outside": "REFUSED"}.get(p, "NOERROR"), g["rc"])
     inside = p != "outside"

@@ -36,7 +36,8 @@ class Rules(unittest.TestCase):
         self.assertEqual(kinds("_web._tcp.m.mesos. SRV", answer(an=[SRV], ar=[A1, A2])), [])
         self.assertEqual(kinds("nx.mesos. A", answer(rc="NXDOMAIN", ns=[SOA])), [])
         self.assertEqual(kinds("m.mesos. A", answer(ns=[SOA])), [])
-        self.assertEqual(kinds("example.com. A", answer(rc="REFUSED", fl="qr rd")), [])
+        self.assertEqual(kinds("example.com. A", answer(rc="REFUSED", fl="qr rd"), ExternalOn=False), [])
+        self.assertEqual(kinds("example.com. A", answer(fl="qr rd ra", an=[("example.com.", 7, "IN", "A", "192.0.2.1")])), [])
 
     def test_missing_answer_that_would_fit(self): self.assertEqual(kinds("web.m.mesos. A", answer(an=[A1], fl="qr aa tc rd ra")), ["rule-fit"])
     def test_tc_without_loss(self): self.assertEqual(kinds("web.m.mesos. A", answer(an=[A1, A2], fl="qr aa tc rd ra")), ["rule-tc"])
@@ -55,7 +56,8 @@ class Rules(unittest.TestCase):
     def test_address_left_out(self): self.assertIn("rule-additional-fit", kinds("_web._tcp.m.mesos. SRV", answer(an=[SRV], ar=[A1])))
     def test_opt_without_opt(self): self.assertIn("rule-edns", kinds("web.m.mesos. A", answer(an=[A1, A2], edns={"do": False, "opts": "", "size": 1232, "ver": 0})))
     def test_no_opt_for_opt(self): self.assertIn("rule-edns", kinds({"n": "web.m.mesos.", "t": "A", "e": {}}, answer(an=[A1, A2])))
-    def test_answered_outside(self): self.assertIn("rule-flags", kinds("example.com. A", answer(rc="REFUSED", fl="qr rd ra")))
+    def test_answered_outside(self): self.assertIn("rule-flags", kinds("example.com. A", answer(rc="REFUSED", fl="qr rd ra"), ExternalOn=False))
+    def test_forwarded_over_the_clients_size(self): self.assertEqual(kinds("example.com. A", answer(fl="qr rd ra", length=513), "udp"), ["rule-size"])
     def test_over_the_limit(self): self.assertIn("rule-size", kinds("web.m.mesos. A", answer(an=[A1, A2], length=513), "udp"))
 
 
