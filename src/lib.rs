@@ -12,7 +12,8 @@
 //! `forward` asks other resolvers for the names that `serve` does not own, and remembers.
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
-//! stand beside the way. `dns`, `sys` and `limits` are leaves.
+//! stand beside the way. `zonefile` reads static records, which are one more input of `records`.
+//! `dns`, `sys` and `limits` are leaves.
 //!
 //! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
 //! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
@@ -42,3 +43,4 @@ pub mod serve;
 pub mod simulate;
 pub mod stats;
 pub mod sys;
+pub mod zonefile;

@@ -304,6 +304,18 @@ pub const TABLE_GROUP_BITS_MAX: u32 = 14;
 /// Addresses of one SRV target that are kept for the additional section: a TCP answer of 65,535
 /// octets holds no more.
 pub const TARGET_ADDRESSES_MAX: usize = 4096;
+/// The file of StaticRecords: what stands in it is read, and compiled, in one go on the refresh thread.
+pub const STATIC_FILE_BYTES_MAX: u64 = 8 << 20;
+/// Its records: more are a zone of their own, which a name server should have.
+pub const STATIC_RECORDS_MAX: usize = 65_536;
+/// Data of one TXT record of it: an answer of 1232 octets holds no more, and DKIM keys have 800.
+pub const STATIC_TEXT_BYTES_MAX: usize = 4096;
+/// How often the file is looked at; it is read when it stayed the same from one look to the next.
+pub const STATIC_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// One string of a TXT record: its length is an octet (RFC 1035, 3.3).
+pub const TEXT_BYTES_MAX: usize = 255;
+/// CNAMEs that one answer follows: no sensible chain is longer, and circles end.
+pub const CNAME_HOPS_MAX: usize = 8;
 /// A name with more records than this finds them through an index instead of one by one. Small in
 /// tests, whose names have few records.
 pub const OWNER_SCAN_RECORDS_MAX: usize = if cfg!(test) { 2 } else { 32 };

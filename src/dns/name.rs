@@ -65,7 +65,8 @@ fn end_label(wire: &mut Vec<u8>, label: &mut Vec<u8>) -> Result<(), NameError> {
     Ok(())
 }
 
-fn unescape(octets: &mut impl Iterator<Item = u8>) -> Result<u8, NameError> {
+/// The octet behind a backslash (RFC 1035, 5.1).
+pub fn unescape(octets: &mut impl Iterator<Item = u8>) -> Result<u8, NameError> {
     let first = octets.next().ok_or(NameError::BadEscape)?;
     if !first.is_ascii_digit() {
         return Ok(first);
