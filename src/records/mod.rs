@@ -9,6 +9,7 @@ pub mod explain;
 mod explanation;
 pub mod labels;
 pub mod left_out;
+mod likeness;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
