@@ -108,6 +108,7 @@ pub fn world(tasks: usize) -> World {
             masters: [endpoint("127.0.0.1", 5050)].into(),
             soa_mname: "ns1.mesos.".into(),
             listener_addresses: [[127, 0, 0, 1].into()].into(),
+            statics: Arc::default(),
         }),
     }
 }

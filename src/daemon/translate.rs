@@ -2,6 +2,7 @@
 //! none of which knows the others'. Pure, but for the machine's name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::DaemonError;
@@ -153,6 +154,7 @@ fn naming(config: &Config) -> Naming {
         masters: masters(config).into(),
         soa_mname: config.soa.mname.as_str().into(),
         listener_addresses: Box::new([] as [IpAddr; 0]),
+        statics: Arc::default(),
     }
 }
 

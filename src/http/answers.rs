@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::json::{Close, Open};
 use super::stream::{Output, ReaderGone};
 use crate::dns::{name, rtype};
+use crate::limits::CNAME_HOPS_MAX;
 use crate::responses::Snapshot;
+use crate::responses::layout::Entry;
 use crate::responses::table::{RecordData, ResponseTable};
 
 /// The rows of `/v1/hosts/{host}`.
@@ -69,7 +71,7 @@ impl ServiceRows {
     pub fn find(snapshot: Arc<Snapshot>, service: String, clean: &str) -> Self {
         let mut targets = Vec::new();
         if let Ok(wire) = name::wire_from_text(clean)
-            && let Some(entry) = snapshot.table.find(&wire)
+            && let Some(entry) = entry_with(&snapshot.table, &wire, rtype::SRV)
         {
             for data in entry.records(rtype::SRV) {
                 if let RecordData::Srv { port, target, .. } = data {
@@ -135,7 +137,7 @@ fn write_empty_record(output: &mut Output, keys: &[&str]) {
 }
 
 fn addresses_of(table: &ResponseTable, wire: &[u8], rtype: u16) -> Vec<IpAddr> {
-    let Some(entry) = table.find(wire) else {
+    let Some(entry) = entry_with(table, wire, rtype) else {
         return Vec::new();
     };
     let address = |data| match data {
@@ -143,6 +145,19 @@ fn addresses_of(table: &ResponseTable, wire: &[u8], rtype: u16) -> Vec<IpAddr> {
         _ => None,
     };
     entry.records(rtype).filter_map(address).collect()
+}
+
+/// The entry that DNS answers from: the name's own or that of the wildcard that covers it, and where it
+/// has a CNAME that of the name behind.
+fn entry_with<'t>(table: &'t ResponseTable, wire: &[u8], rtype: u16) -> Option<Entry<'t>> {
+    let look_up = |wire: &[u8]| table.find(wire).or_else(|| table.covering(wire));
+    let mut entry = look_up(wire)?;
+    for _ in 0..CNAME_HOPS_MAX {
+        let cname = entry.rrset(rtype::CNAME).and_then(|cname| cname.name(0));
+        let Some(target) = cname else { break };
+        entry = look_up(target)?;
+    }
+    entry.rrset(rtype).is_some().then_some(entry)
 }
 
 /// `/v1/version`.

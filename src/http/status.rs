@@ -44,6 +44,8 @@ pub fn status(
             "AAAA": it.record_counts.aaaa,
             "SRV": it.record_counts.srv,
             "PTR": it.record_counts.ptr,
+            "CNAME": it.record_counts.cname,
+            "TXT": it.record_counts.txt,
         })),
         "frameworks": freshness.counts.frameworks,
         "agents": freshness.counts.agents,

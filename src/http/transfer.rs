@@ -78,7 +78,8 @@ fn append_data(text: &mut String, data: &RecordData) {
             append_name(text, target);
             let _ = write!(text, ":{port}");
         }
-        RecordData::Ptr { target } => append_name(text, target),
+        RecordData::Ptr { target } | RecordData::Cname { target } => append_name(text, target),
+        RecordData::Text(octets) => text.extend(octets.escape_ascii().map(char::from)),
     }
 }
 

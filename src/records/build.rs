@@ -11,6 +11,7 @@ use super::left_out::Reason;
 use super::suffix::Suffix;
 use super::task_names::{Scratch, TaskNames};
 use crate::mesos::cluster::{AddressSource, Agent, Endpoint, Framework, Task};
+use crate::zonefile;
 
 /// Takes what a source gives.
 pub(super) trait Sink {
@@ -37,11 +38,29 @@ pub(super) trait Sink {
     fn naming(&mut self, _naming: TaskNaming<'_>) {}
 }
 
+/// Takes static records too.
+pub(super) trait StaticSink: Sink {
+    /// A name in wire format and lower case, in the domain or not.
+    fn absolute(&mut self, wire: &[u8]) -> Self::Name;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Data<N> {
     Address(IpAddr),
-    Srv { port: u16, target: N },
-    Ptr { target: N },
+    Srv {
+        port: u16,
+        target: N,
+    },
+    Ptr {
+        target: N,
+    },
+    Cname {
+        target: N,
+    },
+    /// A TXT record, by its place among the static records.
+    Text {
+        number: usize,
+    },
 }
 
 /// What a record was made from.
@@ -60,6 +79,8 @@ pub(super) enum Why {
     /// Place in `Masters`.
     Master(usize),
     Listener,
+    /// Place among the static records.
+    Static(usize),
 }
 
 /// What the names of a task are made from.
@@ -230,6 +251,29 @@ impl<'w> Emitter<'w> {
         if let Some(labels) = listener_labels(&naming.soa_mname, &naming.domain) {
             let addresses: Vec<IpAddr> = canonical(naming.listener_addresses.to_vec());
             self.enter(sink, labels.as_bytes(), &addresses, Why::Listener);
+        }
+    }
+
+    /// The records of `StaticRecords`.
+    pub(super) fn statics<S: StaticSink>(&self, sink: &mut S) {
+        for (number, record) in self.world.naming.statics.records.iter().enumerate() {
+            let owner = sink.absolute(&record.owner);
+            let data = match &record.data {
+                zonefile::Data::A(address) => Data::Address((*address).into()),
+                zonefile::Data::Aaaa(address) => Data::Address((*address).into()),
+                zonefile::Data::Srv { port, target, .. } => Data::Srv {
+                    port: *port,
+                    target: sink.absolute(target),
+                },
+                zonefile::Data::Ptr(target) => Data::Ptr {
+                    target: sink.absolute(target),
+                },
+                zonefile::Data::Cname(target) => Data::Cname {
+                    target: sink.absolute(target),
+                },
+                zonefile::Data::Txt(_) => Data::Text { number },
+            };
+            sink.add(owner, data, Why::Static(number));
         }
     }
 

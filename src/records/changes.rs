@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::build::{Emitter, Sink, framework_addresses};
+use super::build::{Emitter, Sink, StaticSink, framework_addresses};
 use super::task_names::Scratch;
 use crate::mesos::cluster::{Agent, Framework, Task};
 use crate::mesos::tasks::{FrameworkSet, TaskShard, Tasks};
@@ -23,10 +23,11 @@ pub(super) struct Changes<'w> {
 
 /// Gives a sink all records of a World, tasks in the document's order: neighbours there share names,
 /// which are then still in the processor's cache.
-pub(super) fn add_all<S: Sink>(emitter: &Emitter<'_>, sink: &mut S) {
+pub(super) fn add_all<S: StaticSink>(emitter: &Emitter<'_>, sink: &mut S) {
     let cluster = &emitter.world().cluster;
     emitter.masters(sink);
     emitter.listener(sink);
+    emitter.statics(sink);
     for framework in cluster.frameworks.iter() {
         emitter.framework(framework, sink);
     }

@@ -171,6 +171,8 @@ impl<V: Visitor> Sink for Lister<'_, V> {
                 self.host.push_str(&self.names[owner.start..owner.end]);
                 (target, "PTR")
             }
+            // Of static records alone, which no task has.
+            Data::Cname { .. } | Data::Text { .. } => return,
         };
         let name = &self.names[name.start..name.end];
         let [upper, lower] = &self.hashers;

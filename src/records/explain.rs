@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::World;
-use super::build::{Data, Emitter, Sink, TaskNaming, Why, framework_addresses};
+use super::build::{Data, Emitter, Sink, StaticSink, TaskNaming, Why, framework_addresses};
 use super::changes::in_document_order;
 pub use super::explanation::{Candidate, ExplainedRecord, Explanation, SkippedObject};
 use super::labels::LabelRule;
@@ -12,6 +12,8 @@ use super::left_out::Reason;
 use super::likeness::{Likeness, edit_distance};
 use super::suffix::Suffix;
 use super::task_names::Scratch;
+use super::told_statics::{self, Cover};
+use crate::dns::name::text_from_wire;
 use crate::limits::{EXPLAIN_CANDIDATES_MAX, EXPLAIN_RECORDS_MAX, EXPLAIN_SOURCES_MAX};
 use crate::mesos::cluster::{AddressSource, Agent, Framework, Task};
 
@@ -26,6 +28,7 @@ pub fn explain(world: &World, name: &str) -> Explanation {
     watcher.say_what_the_name_is();
     emitter.masters(&mut watcher);
     emitter.listener(&mut watcher);
+    emitter.statics(&mut watcher);
     for framework in world.cluster.frameworks.iter() {
         watcher.begin(Source::Framework(framework));
         emitter.framework(framework, &mut watcher);
@@ -60,6 +63,8 @@ struct Watcher<'w> {
     is_met: bool,
     /// Distance and name, the nearest first.
     near: Vec<(usize, String)>,
+    /// The wildcard that covers the name, where that does not exist.
+    cover: Option<Cover>,
 }
 
 #[derive(Clone, Copy)]
@@ -80,6 +85,7 @@ impl<'w> Watcher<'w> {
     fn new(world: &'w World, name: String) -> Self {
         Self {
             world,
+            cover: Cover::of(&world.naming.statics, &name),
             explanation: Explanation {
                 name,
                 ..Explanation::default()
@@ -130,6 +136,9 @@ impl<'w> Watcher<'w> {
         };
         self.spans.push(span);
         let (text, name) = (&self.names[start..], &*self.explanation.name);
+        if let Some(cover) = &mut self.cover {
+            cover.meet(text);
+        }
         let is_below = text
             .strip_suffix(name)
             .is_some_and(|rest| rest.ends_with('.'));
@@ -233,7 +242,12 @@ impl<'w> Watcher<'w> {
             .chain(waiting)
             .filter(|skipped| likeness.is_like(&skipped.name) || likeness.is_like(&skipped.id));
         self.explanation.skipped = like.take(EXPLAIN_CANDIDATES_MAX).map(Into::into).collect();
+        let statics = &self.world.naming.statics;
+        told_statics::sort_out(statics, &mut self.explanation);
         self.explanation.exists |= self.explanation.record_count > 0;
+        if let Some(cover) = self.cover.filter(|_| !self.explanation.exists) {
+            cover.tell(statics, &mut self.explanation);
+        }
         if !self.explanation.exists {
             self.explanation.nearest = self.near.into_iter().map(|(_, name)| name).collect();
         }
@@ -248,6 +262,7 @@ impl<'w> Watcher<'w> {
                 Some(master) => format!("Masters[{index}] {:?} of the configuration", master.host),
                 None => format!("Masters[{index}] of the configuration"),
             },
+            (_, Why::Static(number)) => told_statics::place(&self.world.naming.statics, number),
             (_, Why::Listener) => "SOAMname, with the addresses of the listener".to_owned(),
             (Source::Framework(framework), _) => {
                 let (from, host) = match &framework.pid {
@@ -348,6 +363,10 @@ impl Sink for Watcher<'_> {
             Data::Address(address) => ("AAAA", address.to_string()),
             Data::Srv { port, target } => ("SRV", format!("{port} {}", self.text(target))),
             Data::Ptr { target } => ("PTR", self.text(target).to_owned()),
+            Data::Cname { target } => ("CNAME", self.text(target).to_owned()),
+            Data::Text { number } => {
+                told_statics::data(&self.world.naming.statics, number).unwrap_or_default()
+            }
         };
         let mut known = self.explanation.records.iter();
         let known = known.position(|record| record.rtype == rtype && record.data == data);
@@ -406,6 +425,14 @@ impl Sink for Watcher<'_> {
             true => format!("{of} {from:?}"),
             false => format!("{of} {from:?} as it stands"),
         };
+    }
+}
+
+impl StaticSink for Watcher<'_> {
+    fn absolute(&mut self, wire: &[u8]) -> Span {
+        let start = self.names.len();
+        self.names.push_str(&text_from_wire(wire));
+        self.note_name(start)
     }
 }
 

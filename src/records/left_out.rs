@@ -13,10 +13,11 @@ pub enum Reason {
     Reserved,
     AgentUnknown,
     FrameworkUnknown,
+    BesideCname,
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LabelTooLong,
         Self::NameTooLong,
         Self::EmptyLabel,
@@ -25,6 +26,7 @@ impl Reason {
         Self::Reserved,
         Self::AgentUnknown,
         Self::FrameworkUnknown,
+        Self::BesideCname,
     ];
 
     /// The word for metrics and logs.
@@ -38,6 +40,7 @@ impl Reason {
             Self::Reserved => "reserved",
             Self::AgentUnknown => "agent_unknown",
             Self::FrameworkUnknown => "framework_unknown",
+            Self::BesideCname => "beside_cname",
         }
     }
 }
@@ -53,6 +56,7 @@ impl fmt::Display for Reason {
             Self::Reserved => "the name, or one above it, is reserved",
             Self::AgentUnknown => "its agent is not registered",
             Self::FrameworkUnknown => "its framework is not in the state",
+            Self::BesideCname => "it is a static CNAME, and the cluster has records of its name",
         })
     }
 }
@@ -77,6 +81,12 @@ impl LeftOut {
         Reason::ALL
             .iter()
             .map(|&reason| (reason, self.count(reason)))
+    }
+
+    /// The same with so many more.
+    pub(super) fn with(mut self, reason: Reason, count: u64) -> Self {
+        self.counts[reason as usize] += count;
+        self
     }
 
     pub(super) fn add(&mut self, reason: Reason) {

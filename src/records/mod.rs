@@ -15,8 +15,12 @@ mod property;
 #[cfg(test)]
 mod rules;
 pub mod set;
+#[cfg(test)]
+mod static_rules;
+mod statics;
 mod suffix;
 mod task_names;
+mod told_statics;
 mod tree;
 
 use std::net::IpAddr;
@@ -24,9 +28,11 @@ use std::sync::Arc;
 
 use crate::mesos::cluster::{AddressSource, Cluster, Endpoint};
 use crate::mesos::hosts::Hosts;
+use crate::zonefile::StaticRecords;
 
 pub use left_out::{LeftOut, Reason};
 pub use set::{NameId, Record, RecordCounts, RecordSet};
+pub use statics::Marks;
 
 /// All that records are made from.
 #[derive(Clone, Debug)]
@@ -52,4 +58,6 @@ pub struct Naming {
     /// What `SOAMname` resolves to: the listeners' addresses, and where one is 0.0.0.0 or :: every
     /// address of this machine that is not a loopback address.
     pub listener_addresses: Box<[IpAddr]>,
+    /// `StaticRecords`: the records of the file, beside those of the cluster.
+    pub statics: Arc<StaticRecords>,
 }

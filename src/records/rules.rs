@@ -18,7 +18,7 @@ fn endpoint(host: &str, port: u16) -> Endpoint {
 }
 
 /// One framework, `marathon`; agents S0 and S1 at 10.0.0.1 and 10.0.0.2; one master.
-fn world(tasks: Vec<Task>) -> World {
+pub(super) fn world(tasks: Vec<Task>) -> World {
     let agent = |index: u8| Agent {
         id: format!("20c0-S{index}").into(),
         hostname: "".into(),
@@ -40,11 +40,12 @@ fn world(tasks: Vec<Task>) -> World {
             masters: [endpoint("127.0.0.1", 5050)].into(),
             soa_mname: "NS1.mesos.".into(),
             listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
+            statics: Arc::default(),
         }),
     }
 }
 
-fn framework(name: &str, host: &str) -> Arc<Framework> {
+pub(super) fn framework(name: &str, host: &str) -> Arc<Framework> {
     Arc::new(Framework {
         id: name.into(),
         name: name.into(),
@@ -53,12 +54,12 @@ fn framework(name: &str, host: &str) -> Arc<Framework> {
     })
 }
 
-fn add_framework(world: &mut World, framework: Arc<Framework>) {
+pub(super) fn add_framework(world: &mut World, framework: Arc<Framework>) {
     let known = world.cluster.frameworks.iter().cloned();
     world.cluster.frameworks = known.chain([framework]).collect();
 }
 
-fn task(id: &str, name: &str) -> Task {
+pub(super) fn task(id: &str, name: &str) -> Task {
     Task {
         framework_id: "marathon".into(),
         id: id.into(),
@@ -89,14 +90,14 @@ fn discovered(id: &str, name: &str, ports: &[(u16, &str, &str)]) -> Task {
     }
 }
 
-fn text(set: &RecordSet, name: super::NameId) -> String {
+pub(super) fn text(set: &RecordSet, name: super::NameId) -> String {
     let mut wire = Vec::new();
     set.append_wire(name, &mut wire);
     name::text_from_wire(&wire)
 }
 
 /// `None`: the name does not exist.
-fn records(set: &RecordSet, owner: &str) -> Option<Vec<String>> {
+pub(super) fn records(set: &RecordSet, owner: &str) -> Option<Vec<String>> {
     let name = set.find(&name::wire_from_text(owner).expect("a name"))?;
     let mut records: Vec<String> = set
         .records(name)
@@ -104,14 +105,15 @@ fn records(set: &RecordSet, owner: &str) -> Option<Vec<String>> {
             Record::A(address) => address.to_string(),
             Record::Aaaa(address) => address.to_string(),
             Record::Srv { port, target } => format!("{port} {}", text(set, target)),
-            Record::Ptr { target } => text(set, target),
+            Record::Ptr { target } | Record::Cname { target } => text(set, target),
+            Record::Text { number } => set.text(number).escape_ascii().to_string(),
         })
         .collect();
     records.sort();
     Some(records)
 }
 
-fn check(set: &RecordSet, owner: &str, expected: &[&str]) {
+pub(super) fn check(set: &RecordSet, owner: &str, expected: &[&str]) {
     let found = records(set, owner).unwrap_or_else(|| panic!("{owner} does not exist"));
     assert_eq!(found, expected, "{owner}");
 }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::World;
-use super::build::{Data, Emitter, Sink, Why};
+use super::build::{Data, Emitter, Sink, StaticSink, Why};
 use super::changes;
 use super::directory::Directory;
 use super::left_out::{LeftOut, Reason};
+use super::statics::Statics;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
 use super::tree::{ROOT, Room, Tree};
@@ -23,8 +24,20 @@ pub struct NameId(pub(super) u32);
 pub enum Record {
     A(Ipv4Addr),
     Aaaa(Ipv6Addr),
-    Srv { port: u16, target: NameId },
-    Ptr { target: NameId },
+    Srv {
+        port: u16,
+        target: NameId,
+    },
+    Ptr {
+        target: NameId,
+    },
+    Cname {
+        target: NameId,
+    },
+    /// A TXT record, by its place among the static records.
+    Text {
+        number: u32,
+    },
 }
 
 /// Records by their type.
@@ -34,17 +47,20 @@ pub struct RecordCounts {
     pub aaaa: usize,
     pub srv: usize,
     pub ptr: usize,
+    pub cname: usize,
+    pub txt: usize,
 }
 
 /// Owner names and their data.
 pub struct RecordSet {
-    tree: Tree,
+    pub(super) tree: Tree,
     apex: NameId,
     /// `in-addr.arpa` and `ip6.arpa`.
     reverse_roots: [u32; 2],
     left_out: LeftOut,
     /// That of the World whose records these are.
     directory: Arc<Directory>,
+    pub(super) statics: Statics,
 }
 
 impl RecordSet {
@@ -64,19 +80,25 @@ impl RecordSet {
             reverse_roots,
             left_out: LeftOut::default(),
             directory: Arc::new(Directory::new(world)),
+            statics: Statics::default(),
         };
         let emitter = Emitter::with(world, set.directory.clone());
         let mut placer = Placer::<true>::new(&mut set, &emitter);
         changes::add_all(&emitter, &mut placer);
+        set.know_statics(&world.naming);
         set.tree.track();
         set
     }
 
     /// Turns the records of `old` (which must be the World that this set was built from or last
-    /// updated to) into those of `new`, in place. Returns the names whose answers may differ:
+    /// updated to) into those of `new` (which must have the same static records), in place. Returns the names whose answers may differ:
     /// those with another set of records, those that began or ceased to exist (empty non-terminals
     /// too), and those with an SRV record whose target's addresses changed.
     pub fn update(&mut self, old: &World, new: &World) -> Vec<NameId> {
+        debug_assert!(
+            old.naming.statics == new.naming.statics,
+            "other static records want a set that is built anew"
+        );
         self.tree.bury();
         let before = Emitter::with(old, self.directory.clone());
         if !Directory::is_shared(old, new) {
@@ -105,10 +127,13 @@ impl RecordSet {
             self.tree.put_above(node);
         }
         self.apex = pin_apex(&mut self.tree, new);
+        // Which of them are outside is another matter now.
+        self.know_statics(&new.naming);
     }
 
     /// Every name that exists: it has records, or a name below it has (RFC 8020). The apex always
-    /// does; what stands above it, and above the reverse names (`in-addr.arpa`), never.
+    /// does; what stands above it, and above the reverse names (`in-addr.arpa`), only where static
+    /// records are outside of the domain.
     pub fn names(&self) -> impl Iterator<Item = NameId> + '_ {
         self.tree.names().map(NameId)
     }
@@ -120,8 +145,15 @@ impl RecordSet {
 
     /// How many records there are, each once.
     pub fn record_counts(&self) -> RecordCounts {
-        let [a, aaaa, srv, ptr] = self.tree.record_counts();
-        RecordCounts { a, aaaa, srv, ptr }
+        let [a, aaaa, srv, ptr, cname, txt] = self.tree.record_counts();
+        RecordCounts {
+            a,
+            aaaa,
+            srv,
+            ptr,
+            cname,
+            txt,
+        }
     }
 
     /// Whether the name has records or names below it; a touched name may have ceased to.
@@ -136,11 +168,7 @@ impl RecordSet {
 
     /// The name in wire format, lower case; `None` where no such name exists.
     pub fn find(&self, wire: &[u8]) -> Option<NameId> {
-        let labels: Vec<&[u8]> = name::labels(wire).collect();
-        let mut node = ROOT;
-        for label in labels.iter().rev() {
-            node = self.tree.child(node, label)?;
-        }
+        let node = self.tree.node(wire)?;
         self.tree.is_name(node).then_some(NameId(node))
     }
 
@@ -155,8 +183,9 @@ impl RecordSet {
     }
 
     /// What was not entered, by reason.
-    pub fn left_out(&self) -> &LeftOut {
-        &self.left_out
+    pub fn left_out(&self) -> LeftOut {
+        let beside = self.cnames_left_out().count() as u64;
+        self.left_out.clone().with(Reason::BesideCname, beside)
     }
 
     #[cfg(test)]
@@ -197,11 +226,7 @@ const LABEL_BYTES_HINT: usize = 24;
 fn pin_apex(tree: &mut Tree, world: &World) -> NameId {
     // A domain that cannot be encoded is refused by the configuration.
     let wire = name::wire_from_text(&world.naming.domain).unwrap_or_default();
-    let labels: Vec<&[u8]> = name::labels(&wire).collect();
-    let mut node = ROOT;
-    for label in labels.iter().rev() {
-        node = tree.child_or_new(node, label);
-    }
+    let node = tree.node_or_new(&wire);
     tree.pin(node);
     NameId(node)
 }
@@ -350,6 +375,12 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
             Data::Ptr { target } => Record::Ptr {
                 target: NameId(target),
             },
+            Data::Cname { target } => Record::Cname {
+                target: NameId(target),
+            },
+            Data::Text { number } => Record::Text {
+                number: number as u32,
+            },
         };
         if ADD {
             self.tree.add(owner, record);
@@ -364,6 +395,12 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
         } else {
             self.left_out.remove(reason);
         }
+    }
+}
+
+impl<const ADD: bool> StaticSink for Placer<'_, ADD> {
+    fn absolute(&mut self, wire: &[u8]) -> u32 {
+        self.tree.node_or_new(wire)
     }
 }
 

@@ -1,17 +1,18 @@
 //! The tree of names: labels and records in, names by number out. All lives in a few arrays and one
 //! hash index; what is freed is used again. It must never know why a record is there.
 
+mod data;
 mod row;
 mod settle;
 
 use std::hash::{BuildHasher, Hasher};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use self::row::{Kind, ManySources, Row, Sources};
-use super::set::{NameId, Record};
+use self::row::{KINDS, Kind, ManySources, Row, Sources};
+use super::set::Record;
 use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX};
 
 /// No node, no record.
@@ -38,7 +39,7 @@ pub(super) struct Tree {
     /// Nodes that exist, those above the apex included.
     existing_count: usize,
     /// Records that some source gives, by kind.
-    record_counts: [usize; 4],
+    record_counts: [usize; KINDS],
     above: Vec<u32>,
     /// Whether changes are noted, for `settle`.
     tracking: bool,
@@ -51,7 +52,7 @@ struct Node {
     parent: u32,
     label_offset: u32,
     first_row: u32,
-    /// First of the SRV and PTR rows that point here.
+    /// First of the rows that point here: SRV, PTR, CNAME.
     first_referrer: u32,
     /// Rows with a count above zero.
     live_rows: u32,
@@ -105,7 +106,7 @@ impl Tree {
             ipv6: Vec::new(),
             free_ipv6: Vec::new(),
             existing_count: 0,
-            record_counts: [0; 4],
+            record_counts: [0; KINDS],
             above: vec![ROOT],
             tracking: false,
             touched: Vec::new(),
@@ -218,6 +219,19 @@ impl Tree {
         }
     }
 
+    /// Takes a node back in among the names.
+    pub(super) fn take_from_above(&mut self, node: u32) {
+        if self.nodes[node as usize].flags & ABOVE != 0 {
+            self.touch(node);
+            self.nodes[node as usize].flags &= !ABOVE;
+            self.above.retain(|&other| other != node);
+        }
+    }
+
+    pub(super) fn parent(&self, node: u32) -> u32 {
+        self.nodes[node as usize].parent
+    }
+
     /// One more source gives the record.
     pub(super) fn add(&mut self, owner: u32, record: Record) {
         self.touch(owner);
@@ -230,12 +244,7 @@ impl Tree {
             }
             return;
         }
-        let (kind, port, data) = match record {
-            Record::A(address) => (Kind::A, 0, u32::from(address)),
-            Record::Aaaa(address) => (Kind::Aaaa, 0, self.store_ipv6(address)),
-            Record::Srv { port, target } => (Kind::Srv, port, target.0),
-            Record::Ptr { target } => (Kind::Ptr, 0, target.0),
-        };
+        let (kind, port, data) = self.encoded(&record);
         let mut row = Row {
             owner,
             next_in_owner: self.nodes[owner as usize].first_row,
@@ -245,7 +254,7 @@ impl Tree {
             kind,
             sources: Sources::one(self.tracking),
         };
-        let target = matches!(kind, Kind::Srv | Kind::Ptr).then_some(data as usize);
+        let target = kind.has_target().then_some(data as usize);
         if let Some(target) = target {
             row.next_referrer = self.nodes[target].first_referrer;
         }
@@ -359,8 +368,8 @@ impl Tree {
         self.existing_count - above
     }
 
-    /// A, AAAA, SRV and PTR records.
-    pub(super) fn record_counts(&self) -> [usize; 4] {
+    /// A, AAAA, SRV, PTR, CNAME and TXT records.
+    pub(super) fn record_counts(&self) -> [usize; KINDS] {
         self.record_counts
     }
 
@@ -379,20 +388,6 @@ impl Tree {
             .map(|row| &self.rows[row as usize])
             .filter(|row| !row.sources.is_none())
             .map(|row| self.record(row))
-    }
-
-    fn record(&self, row: &Row) -> Record {
-        match row.kind {
-            Kind::A => Record::A(Ipv4Addr::from(row.data)),
-            Kind::Aaaa => Record::Aaaa(self.ipv6[row.data as usize]),
-            Kind::Srv => Record::Srv {
-                port: row.port,
-                target: NameId(row.data),
-            },
-            Kind::Ptr => Record::Ptr {
-                target: NameId(row.data),
-            },
-        }
     }
 
     fn rows_of(&self, owner: u32) -> impl Iterator<Item = u32> + '_ {
@@ -420,19 +415,6 @@ impl Tree {
         found.copied()
     }
 
-    fn row_is(&self, row: &Row, record: &Record) -> bool {
-        match *record {
-            Record::A(address) => row.kind == Kind::A && row.data == u32::from(address),
-            Record::Aaaa(address) => {
-                row.kind == Kind::Aaaa && self.ipv6[row.data as usize] == address
-            }
-            Record::Srv { port, target } => {
-                row.kind == Kind::Srv && row.port == port && row.data == target.0
-            }
-            Record::Ptr { target } => row.kind == Kind::Ptr && row.data == target.0,
-        }
-    }
-
     fn index_owner(&mut self, owner: u32) {
         self.nodes[owner as usize].flags |= MANY;
         let mut row = self.nodes[owner as usize].first_row;
@@ -452,15 +434,6 @@ impl Tree {
     fn hash_row(&self, row: u32) -> u64 {
         let row = &self.rows[row as usize];
         hash_record(&self.hasher, row.owner, &self.record(row))
-    }
-
-    fn store_ipv6(&mut self, address: Ipv6Addr) -> u32 {
-        if let Some(place) = self.free_ipv6.pop() {
-            self.ipv6[place as usize] = address;
-            return place;
-        }
-        self.ipv6.push(address);
-        (self.ipv6.len() - 1) as u32
     }
 
     /// Octets that the arrays hold in use, for the tests of reuse.

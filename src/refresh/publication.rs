@@ -25,7 +25,10 @@ impl Crank {
     pub(super) fn publish(&mut self, now: Instant) {
         self.publish_at = None;
         self.published_at = now;
-        let cluster = self.live.cluster().clone();
+        // Until a master speaks there is what was known before, which may be too old to be live.
+        let before = self.press.world().filter(|_| self.confirmed_at.is_none());
+        let cluster = before.map_or(self.live.cluster(), |world| &world.cluster);
+        let cluster = cluster.clone();
         let tasks = cluster.tasks.len();
         let pressed = self.press.press(cluster, now);
         (self.wake)();
@@ -54,6 +57,9 @@ impl Crank {
         }
         if pressed != Pressed::Unchanged {
             self.save_soon(now);
+            if let Some(records) = self.press.records() {
+                self.told.cnames(records);
+            }
         }
         self.tell_counts(pressed);
         self.tell_held();

@@ -7,15 +7,18 @@ use std::fmt;
 
 use tracing::warn;
 
+use crate::dns::name::text_from_wire;
 use crate::limits::FAULTS_LOGGED_MAX;
 use crate::mesos::cluster::{Cluster, SkippedKind, Task};
-use crate::records::RecordSet;
+use crate::records::{Reason, RecordSet};
 
 /// What was told of already and is still so; what went away is told of again if it comes back.
 #[derive(Default)]
 pub struct Told {
     objects: HashSet<(SkippedKind, Box<str>)>,
     names: String,
+    /// Static CNAMEs that the cluster is in the way of.
+    cnames: HashSet<String>,
     /// Lines since the last whole view.
     of_events: usize,
 }
@@ -65,7 +68,7 @@ impl Told {
         let counts: Vec<String> = records
             .left_out()
             .iter()
-            .filter(|&(_, count)| count > 0)
+            .filter(|&(reason, count)| count > 0 && reason != Reason::BesideCname)
             .map(|(reason, count)| format!("{count} because {reason}"))
             .collect();
         let names = counts.join(", ");
@@ -73,6 +76,25 @@ impl Told {
             warn!("names left out: {names}; `rollcall explain NAME` tells which");
         }
         self.names = names;
+    }
+
+    /// Static CNAMEs that are not answered.
+    pub fn cnames(&mut self, records: &RecordSet) {
+        let mut lines = Lines::default();
+        let mut present = HashSet::new();
+        for name in records.cnames_left_out() {
+            let mut wire = Vec::new();
+            records.append_wire(name, &mut wire);
+            let name = text_from_wire(&wire);
+            if !self.cnames.contains(&name) {
+                lines.add(format_args!(
+                    "the static CNAME of {name} is left out: the cluster has records of that name"
+                ));
+            }
+            present.insert(name);
+        }
+        self.cnames = present;
+        lines.end("static CNAMEs");
     }
 }
 

@@ -60,8 +60,8 @@ struct Head {
     serial: u32,
     generation: u64,
     published_ms: u64,
-    /// A, AAAA, SRV, PTR.
-    record_counts: [u64; 4],
+    /// A, AAAA, SRV, PTR, CNAME, TXT.
+    record_counts: [u64; 6],
     naming: NamingPart,
     table: SavedTable,
     cluster: BlockHead,
@@ -74,6 +74,8 @@ struct NamingPart {
     rfc952: bool,
     ip_sources: String,
     soa_mname: String,
+    /// Of the static records.
+    statics: u32,
 }
 
 impl NamingPart {
@@ -83,6 +85,7 @@ impl NamingPart {
             rfc952: naming.rfc952,
             ip_sources: format!("{:?}", naming.ip_sources),
             soa_mname: naming.soa_mname.to_string(),
+            statics: naming.statics.fingerprint,
         }
     }
 }
@@ -233,13 +236,20 @@ impl WarmFile {
             Err(SavedError::Hash) => return Ok(None),
             Err(error) => return Err(WarmError::Block(error)),
         };
-        let [a, aaaa, srv, ptr] = head.record_counts.map(|count| count as usize);
+        let [a, aaaa, srv, ptr, cname, txt] = head.record_counts.map(|count| count as usize);
         Ok(Some(WarmTable {
             table,
             serial: head.serial,
             generation: head.generation,
             published_at: UNIX_EPOCH + Duration::from_millis(head.published_ms),
-            record_counts: RecordCounts { a, aaaa, srv, ptr },
+            record_counts: RecordCounts {
+                a,
+                aaaa,
+                srv,
+                ptr,
+                cname,
+                txt,
+            },
         }))
     }
 
@@ -366,7 +376,15 @@ fn write(out: &mut Counted, to_save: &ToSave) -> io::Result<()> {
         serial: snapshot.serial,
         generation: snapshot.generation,
         published_ms: unix_ms(snapshot.published_at),
-        record_counts: [counts.a, counts.aaaa, counts.srv, counts.ptr].map(|count| count as u64),
+        record_counts: [
+            counts.a,
+            counts.aaaa,
+            counts.srv,
+            counts.ptr,
+            counts.cname,
+            counts.txt,
+        ]
+        .map(|count| count as u64),
         naming: NamingPart::of(&world.naming),
         table,
         cluster,
@@ -468,7 +486,7 @@ const MAGIC: &[u8; 8] = b"ROLLCALL";
 /// Three numbers and the magic word.
 const TAIL_BYTES: usize = 3 * 4 + MAGIC.len();
 /// Another number with each change of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FILE: &str = "warm-start";
 const FILE_BESIDE: &str = "warm-start.new";
 const FILE_BESIDE_LAST: &str = "warm-start.last";

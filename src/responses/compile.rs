@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use super::draft::{Draft, PART_SHARDS, Part, ROOM_FOR_CHANGES_BYTES};
 use super::layout::{
-    self, ENTRY_HEAD_BYTES, Entry, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
+    self, ENTRY_HEAD_BYTES, Entry, HAS_STATICS, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
 };
-use super::table::{GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard};
+use super::own::Own;
+use super::table::{
+    GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard, TableMarks,
+};
 use super::turns::{Buffers, Turns};
 use super::zone::{Answering, Zone};
 use crate::dns::rtype;
@@ -19,7 +22,7 @@ use crate::limits::{
     KNOWN_TARGETS_MAX, PTR_RECORDS_MAX, SHARD_NAMES_WANTED, TABLE_GROUP_BITS_MAX,
     TARGET_ADDRESSES_MAX,
 };
-use crate::records::{NameId, Record, RecordSet};
+use crate::records::{Marks, NameId, Record, RecordSet};
 
 impl ResponseTable {
     /// Compiles every name. `seed` keys the hash: tasks choose their names, so it must not be
@@ -33,7 +36,11 @@ impl ResponseTable {
         let part_names = records.name_count() / part_count + 1;
         let mut parts: Vec<Part> = Vec::new();
         parts.resize_with(part_count, || Part::with_room_for(part_names));
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder {
+            ttl_seconds: answering.ttl_seconds,
+            srv_weight: answering.srv_weight,
+            ..Encoder::default()
+        };
         let mut wire = Vec::new();
         let mut name_count = 0;
         for name in records.names() {
@@ -51,7 +58,14 @@ impl ResponseTable {
             .flat_map(|(number, part)| part.into_shards(number * PART_SHARDS, &index))
             .collect();
         let groups = shards.chunks(GROUP_SHARDS).map(Group::from).collect();
-        Self::finish(index, groups, name_count, answering, serial)
+        let mut table = Self::finish(index, groups, name_count, answering, serial);
+        let Marks { outside, wildcards } = records.marks();
+        table.marks = TableMarks {
+            outside,
+            wildcards,
+            ..TableMarks::default()
+        };
+        table
     }
 
     /// A table in which the touched names are as the RecordSet has them now, and all others as they
@@ -67,7 +81,9 @@ impl ResponseTable {
     ) -> Self {
         let mut table = turns.base(self);
         let index = &self.index;
+        table.marks = self.marks;
         let mut encoder = turns.encoder();
+        (encoder.ttl_seconds, encoder.srv_weight) = (answering.ttl_seconds, answering.srv_weight);
         let mut names = take(&mut encoder.hashed);
         names.clear();
         for &name in touched {
@@ -114,6 +130,7 @@ impl ResponseTable {
             groups,
             zone,
             name_count,
+            marks: TableMarks::default(),
         };
         table.with_zone(answering, serial)
     }
@@ -156,10 +173,15 @@ pub(super) struct Encoder {
     entry: Vec<u8>,
     a: Vec<[u8; 4]>,
     aaaa: Vec<[u8; 16]>,
-    srv: Vec<(NameId, u16)>,
-    names: Vec<Vec<u8>>,
+    pub(super) srv: Vec<(NameId, u16)>,
+    pub(super) names: Vec<Vec<u8>>,
+    pub(super) cname: Option<Vec<u8>>,
+    pub(super) texts: Vec<Vec<u8>>,
+    /// TTL and SRV weight of records that are not static.
+    pub(super) ttl_seconds: u32,
+    pub(super) srv_weight: u16,
     /// Places in `known` of the present name's targets, and which of `srv` point to each.
-    targets: Vec<(usize, Range<usize>)>,
+    pub(super) targets: Vec<(usize, Range<usize>)>,
     known: KnownTargets,
 }
 
@@ -199,47 +221,36 @@ impl Encoder {
     /// Appends the entry of one name.
     fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], entries: &mut Vec<u8>) {
         self.sort_records(records, name);
+        let own = Own::of(records, name);
+        let counts = [
+            (rtype::A, self.a.len()),
+            (rtype::AAAA, self.aaaa.len()),
+            (rtype::SRV, self.srv.len()),
+            (rtype::PTR, self.names.len()),
+            (rtype::CNAME, usize::from(self.cname.is_some())),
+            (rtype::TXT, self.texts.len()),
+        ];
+        let counts = counts.into_iter().filter(|&(_, count)| count > 0);
         let entry_start = entries.len();
-        let rrset_count = usize::from(!self.a.is_empty())
-            + usize::from(!self.aaaa.is_empty())
-            + usize::from(!self.srv.is_empty())
-            + usize::from(!self.names.is_empty());
+        let rrset_count = counts.clone().count();
         let heads_end = entry_start + ENTRY_HEAD_BYTES + rrset_count * RRSET_HEAD_BYTES;
         entries.resize(heads_end, 0);
         entries.extend_from_slice(wire);
         entries[entry_start] = wire.len() as u8;
         entries[entry_start + 1] = rrset_count as u8;
+        if own.is_some() {
+            entries[entry_start + 1] |= HAS_STATICS;
+        }
         let mut head = entry_start + ENTRY_HEAD_BYTES;
-        if !self.a.is_empty() {
-            write_head(entries, &mut head, entry_start, rtype::A, self.a.len());
-            entries.extend_from_slice(self.a.as_flattened());
-        }
-        if !self.aaaa.is_empty() {
-            write_head(
-                entries,
-                &mut head,
-                entry_start,
-                rtype::AAAA,
-                self.aaaa.len(),
-            );
-            entries.extend_from_slice(self.aaaa.as_flattened());
-        }
-        if !self.srv.is_empty() {
-            write_head(entries, &mut head, entry_start, rtype::SRV, self.srv.len());
-            self.known.forget();
-            self.srv_data(records, entries, entry_start);
-        }
-        if !self.names.is_empty() {
-            write_head(
-                entries,
-                &mut head,
-                entry_start,
-                rtype::PTR,
-                self.names.len(),
-            );
-            for name in &self.names {
-                entries.push(name.len() as u8);
-                entries.extend_from_slice(name);
+        for (rtype, count) in counts {
+            let own_at = entries.len();
+            if let Some(own) = &own {
+                own.append_front(rtype, count, self.ttl_seconds, entries);
+            }
+            write_head(entries, &mut head, entry_start, rtype, count);
+            self.rrset_data(records, rtype, entries, entry_start);
+            if let Some(own) = own.as_ref().filter(|_| rtype == rtype::SRV) {
+                self.weigh(records, own, &mut entries[own_at..]);
             }
         }
         let entry_bytes = (entries.len() - entry_start) as u32;
@@ -250,6 +261,41 @@ impl Encoder {
         );
     }
 
+    /// Appends the data of all gathered records of a type.
+    fn rrset_data(
+        &mut self,
+        records: &RecordSet,
+        rtype: u16,
+        entries: &mut Vec<u8>,
+        entry_start: usize,
+    ) {
+        match rtype {
+            rtype::A => entries.extend_from_slice(self.a.as_flattened()),
+            rtype::AAAA => entries.extend_from_slice(self.aaaa.as_flattened()),
+            rtype::SRV => {
+                self.known.forget();
+                self.srv_data(records, entries, entry_start);
+            }
+            rtype::TXT => {
+                for text in &self.texts {
+                    // Bounded by `STATIC_TEXT_BYTES_MAX`.
+                    entries.extend((text.len() as u16).to_le_bytes());
+                    entries.extend_from_slice(text);
+                }
+            }
+            _ => {
+                let names = match rtype {
+                    rtype::PTR => self.names.as_slice(),
+                    _ => self.cname.as_slice(),
+                };
+                for name in names {
+                    entries.push(name.len() as u8);
+                    entries.extend_from_slice(name);
+                }
+            }
+        }
+    }
+
     /// Gathers the records of a name by type, sorted by their data, so that the same records give
     /// the same octets whatever order they came in.
     fn sort_records(&mut self, records: &RecordSet, name: NameId) {
@@ -257,23 +303,36 @@ impl Encoder {
         self.aaaa.clear();
         self.srv.clear();
         self.names.clear();
+        self.cname = None;
+        self.texts.clear();
+        let wire_of = |target| {
+            let mut wire = Vec::new();
+            records.append_wire(target, &mut wire);
+            wire
+        };
+        let mut record_count = 0;
         for record in records.records(name) {
+            record_count += 1;
             match record {
                 Record::A(address) => self.a.push(address.octets()),
                 Record::Aaaa(address) => self.aaaa.push(address.octets()),
                 Record::Srv { port, target } => self.srv.push((target, port)),
-                Record::Ptr { target } => {
-                    let mut wire = Vec::new();
-                    records.append_wire(target, &mut wire);
-                    self.names.push(wire);
-                }
+                Record::Ptr { target } => self.names.push(wire_of(target)),
+                Record::Cname { target } => self.cname = Some(wire_of(target)),
+                Record::Text { number } => self.texts.push(records.text(number).to_vec()),
             }
+        }
+        // Nothing else may stand beside a CNAME (RFC 1034, 3.6.2), and the cluster's records win.
+        if record_count > 1 {
+            self.cname = None;
         }
         self.a.sort_unstable();
         self.aaaa.sort_unstable();
         self.srv.sort_unstable();
         self.names.sort_unstable();
         self.names.truncate(PTR_RECORDS_MAX);
+        self.texts.sort_unstable();
+        self.prefer_static_pointers(records, name);
     }
 
     /// SRV records and their targets, sorted by target name and port.
@@ -281,7 +340,7 @@ impl Encoder {
         self.targets.clear();
         let mut start = 0;
         for same in self.srv.chunk_by(|a, b| a.0 == b.0) {
-            let target = self.known.place_of(records, same[0].0);
+            let target = self.known.place_of(records, same[0].0, self.ttl_seconds);
             self.targets.push((target, start..start + same.len()));
             start += same.len();
         }
@@ -343,7 +402,7 @@ struct KnownTargets {
 }
 
 impl KnownTargets {
-    fn place_of(&mut self, records: &RecordSet, id: NameId) -> usize {
+    fn place_of(&mut self, records: &RecordSet, id: NameId, ttl_seconds: u32) -> usize {
         if let Some(&place) = self.places.get(&id) {
             return place;
         }
@@ -357,7 +416,17 @@ impl KnownTargets {
             match record {
                 Record::A(address) => target.a.push(address.octets()),
                 Record::Aaaa(address) => target.aaaa.push(address.octets()),
-                Record::Srv { .. } | Record::Ptr { .. } => {}
+                _ => {}
+            }
+        }
+        // The additional section has but the zone's TTL.
+        if let Some(own) = Own::of(records, id) {
+            let has_ttl = |rtype, count| own.ttl_seconds(rtype, count, ttl_seconds) == ttl_seconds;
+            if !has_ttl(rtype::A, target.a.len()) {
+                target.a.clear();
+            }
+            if !has_ttl(rtype::AAAA, target.aaaa.len()) {
+                target.aaaa.clear();
             }
         }
         target.a.sort_unstable();

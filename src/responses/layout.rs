@@ -6,12 +6,15 @@
 //! shard   slot_count u32 | name_count u32 | hole_bytes u32
 //!         | slot_count x (tag u32, entry place u32; 0 is empty) | entries and holes
 //! hole    0 u8 | any u8 | hole_bytes u32 | any octets: an entry that was replaced by a longer one
-//! entry   name_bytes u8 | rrset_count u8 | entry_bytes u32
+//! entry   name_bytes u8 | rrset_count u8, HAS_STATICS | entry_bytes u32
 //!         | rrset_count x (rtype u16, record_count u32, place u32) | owner name | RRset data
 //! A       record_count x 4 octets              AAAA   record_count x 16 octets
-//! names   record_count x (name_bytes u8, name) PTR: few, so they are found by walking
+//! names   record_count x (name_bytes u8, name) PTR and CNAME: few, so they are found by walking
 //! SRV     record_count x (port u16, target place u32) | tail_bytes u8 | tail | targets
 //! target  ordinal u32, TAIL_FOLLOWS | a_count u16 | aaaa_count u16 | name_bytes u8 | name | addresses
+//! texts   record_count x (bytes u16, strings as on the wire)
+//! statics before the data of each RRset of an entry with HAS_STATICS, whose places stay those of the
+//!         data: of SRV record_count x (priority u16, weight u16), of all ttl u32
 //! ```
 //!
 //! All numbers are little-endian, all places count from the entry's first octet (from the shard's
@@ -32,6 +35,11 @@ pub const SRV_BYTES: usize = 6;
 pub const TARGET_HEAD_BYTES: usize = 9;
 /// Bit of a target's ordinal: the tail follows its name.
 pub const TAIL_FOLLOWS: u32 = 1 << 31;
+/// Bit of an entry's `rrset_count`: some of its records are static ones.
+pub const HAS_STATICS: u8 = 1 << 7;
+/// Octets of the TTL before the data of an RRset, and of priority and weight of an SRV record.
+pub const OWN_TTL_BYTES: usize = 4;
+pub const OWN_SRV_BYTES: usize = 4;
 /// Octets of one slot of the index.
 pub const SLOT_BYTES: usize = 8;
 /// Octets before the slots.
@@ -51,6 +59,7 @@ pub struct RrSet<'a> {
     pub record_count: usize,
     entry: &'a [u8],
     place: usize,
+    has_own: bool,
 }
 
 /// One SRV record.
@@ -90,7 +99,13 @@ impl<'a> Entry<'a> {
 
     /// 0 for an empty non-terminal: the name exists, because names below it do (RFC 8020).
     pub fn rrset_count(&self) -> usize {
-        usize::from(self.bytes.get(1).copied().unwrap_or(0))
+        usize::from(self.bytes.get(1).copied().unwrap_or(0) & !HAS_STATICS)
+    }
+
+    /// Whether some of its records are static ones. Their RRsets have TTLs of their own.
+    #[inline]
+    pub fn has_statics(&self) -> bool {
+        self.bytes.get(1).copied().unwrap_or(0) & HAS_STATICS != 0
     }
 
     /// Whether it is what an entry left behind. Every name has at least its root label.
@@ -109,6 +124,7 @@ impl<'a> Entry<'a> {
         let entry = self.bytes;
         let heads = entry.get(ENTRY_HEAD_BYTES..).unwrap_or_default();
         let (heads, _) = heads.as_chunks::<RRSET_HEAD_BYTES>();
+        let has_own = self.has_statics();
         heads.iter().take(self.rrset_count()).map(move |head| {
             let [t0, t1, c0, c1, c2, c3, p0, p1, p2, p3] = *head;
             RrSet {
@@ -116,6 +132,7 @@ impl<'a> Entry<'a> {
                 record_count: u32::from_le_bytes([c0, c1, c2, c3]) as usize,
                 entry,
                 place: u32::from_le_bytes([p0, p1, p2, p3]) as usize,
+                has_own,
             }
         })
     }
@@ -170,7 +187,34 @@ impl<'a> RrSet<'a> {
         self.entry.get(at + 1..at + 1 + tail_bytes)
     }
 
-    /// Data of a PTR record: a name in wire format.
+    /// The TTL of an RRset with static records; `None`: that of the zone.
+    #[inline]
+    pub fn own_ttl_seconds(&self) -> Option<u32> {
+        let at = self.place.checked_sub(OWN_TTL_BYTES);
+        at.filter(|_| self.has_own).map(|at| u32_at(self.entry, at))
+    }
+
+    /// Priority and weight of an SRV record in such an RRset; `None`: 0 and that of the zone.
+    #[inline]
+    pub fn own_priority_and_weight(&self, index: usize) -> Option<(u16, u16)> {
+        if !self.has_own {
+            return None;
+        }
+        let all_bytes = OWN_TTL_BYTES + self.record_count * OWN_SRV_BYTES;
+        let at = self.place.checked_sub(all_bytes)? + index * OWN_SRV_BYTES;
+        Some((u16_at(self.entry, at), u16_at(self.entry, at + 2)))
+    }
+
+    /// Data of a TXT record: its strings as on the wire.
+    pub fn text(&self, index: usize) -> Option<&'a [u8]> {
+        let mut rest = self.entry.get(self.place..)?;
+        for _ in 0..index {
+            rest = rest.get(2 + usize::from(u16_at(rest, 0))..)?;
+        }
+        rest.get(2..2 + usize::from(u16_at(rest, 0)))
+    }
+
+    /// Data of a PTR or CNAME record: a name in wire format.
     pub fn name(&self, index: usize) -> Option<&'a [u8]> {
         let mut rest = self.entry.get(self.place..)?;
         for _ in 0..index {

@@ -4,6 +4,7 @@
 pub mod compile;
 mod draft;
 pub mod layout;
+mod own;
 pub mod publish;
 pub mod saved;
 pub mod table;
@@ -27,4 +28,11 @@ pub struct Snapshot {
     pub record_counts: RecordCounts,
     /// For `enumerate` and `explain`.
     pub world: Arc<World>,
+}
+
+impl Snapshot {
+    /// Whether it has the static records alone, because nothing is known of the cluster yet.
+    pub fn is_partial(&self) -> bool {
+        self.table.marks().partial
+    }
 }

@@ -10,7 +10,7 @@ use foldhash::SharedSeed;
 use serde::{Deserialize, Serialize};
 
 use super::layout;
-use super::table::{GROUP_SHARDS, Group, Index, ResponseTable, Seeds, Shard};
+use super::table::{GROUP_SHARDS, Group, Index, ResponseTable, Seeds, Shard, TableMarks};
 use super::zone::Answering;
 use crate::limits::{SAVED_BLOCK_BYTES, SAVED_BYTES_MAX, TABLE_GROUP_BITS_MAX};
 
@@ -20,6 +20,7 @@ pub struct SavedTable {
     seeds: Seeds,
     group_bits: u32,
     name_count: u64,
+    marks: TableMarks,
     pub blocks: Vec<BlockHead>,
 }
 
@@ -92,6 +93,7 @@ impl ResponseTable {
             seeds: self.index.seeds,
             group_bits: self.index.group_bits,
             name_count: self.name_count as u64,
+            marks: self.marks,
             blocks: Vec::new(),
         };
         let mut block = Vec::with_capacity(SAVED_BLOCK_BYTES + SAVED_BLOCK_BYTES / 4);
@@ -131,7 +133,12 @@ impl ResponseTable {
             return Err(SavedError::Length);
         }
         let groups: Arc<[Group]> = shards.chunks(GROUP_SHARDS).map(Group::from).collect();
-        Ok(Self::finish(index, groups, counted, answering, serial))
+        let mut table = Self::finish(index, groups, counted, answering, serial);
+        table.marks = TableMarks {
+            partial: false,
+            ..saved.marks
+        };
+        Ok(table)
     }
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{self, Entry};
 use super::zone::Zone;
 use crate::dns::rtype;
+use crate::limits::NAME_BYTES_MAX;
 
 /// One allocation, shared by all tables that hold it; see `layout`.
 pub type Shard = Bytes;
@@ -36,6 +37,19 @@ pub struct ResponseTable {
     pub(super) groups: Arc<[Group]>,
     pub(super) zone: Arc<Zone>,
     pub(super) name_count: usize,
+    pub(super) marks: TableMarks,
+}
+
+/// What is to be known before a name is looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableMarks {
+    /// There are static records outside of the domain.
+    pub outside: bool,
+    /// There are wildcards.
+    pub wildcards: bool,
+    /// Nothing is known of the cluster yet: there are the static records alone, and what is not among
+    /// them may exist all the same.
+    pub partial: bool,
 }
 
 /// How a name's hash is made and cut up; the same for all tables that share shards.
@@ -60,6 +74,12 @@ pub enum RecordData {
     Ptr {
         target: Vec<u8>,
     },
+    /// Target in wire format.
+    Cname {
+        target: Vec<u8>,
+    },
+    /// Strings as on the wire.
+    Text(Vec<u8>),
 }
 
 impl ResponseTable {
@@ -102,6 +122,58 @@ impl ResponseTable {
             shard.get(place..).filter(|_| place != 0)
         });
         octets.unwrap_or_default()
+    }
+
+    #[inline]
+    pub fn marks(&self) -> TableMarks {
+        self.marks
+    }
+
+    /// The same table, marked as one of static records alone.
+    pub fn into_partial(mut self) -> Self {
+        self.marks.partial = true;
+        self
+    }
+
+    /// The entry that answers for a name without one: the wildcard below its closest encloser
+    /// (RFC 4592, 3.3.1).
+    #[inline]
+    pub fn covering(&self, wire_name: &[u8]) -> Option<Entry<'_>> {
+        match self.marks.wildcards {
+            true => self.wildcard_for(wire_name),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn wildcard_for(&self, wire_name: &[u8]) -> Option<Entry<'_>> {
+        let mut rest = wire_name;
+        loop {
+            let label_bytes = usize::from(*rest.first()?);
+            rest = rest.get(1 + label_bytes..)?;
+            // No wildcard stands below the root.
+            if rest.len() < 2 {
+                return None;
+            }
+            if self.find(rest).is_some() {
+                let mut wildcard = [0; NAME_BYTES_MAX];
+                let wildcard = wildcard.get_mut(..2 + rest.len())?;
+                let (front, back) = wildcard.split_at_mut(2);
+                front.copy_from_slice(b"\x01*");
+                back.copy_from_slice(rest);
+                return self.find(wildcard);
+            }
+        }
+    }
+
+    /// The static records of a name outside of the domain, of which its entry is known.
+    #[inline]
+    pub fn outside<'a>(&'a self, wire_name: &[u8], entry: Option<Entry<'a>>) -> Option<Entry<'a>> {
+        if !self.marks.outside {
+            return None;
+        }
+        let entry = entry.or_else(|| self.covering(wire_name));
+        entry.filter(Entry::has_statics)
     }
 
     pub(super) fn shard(&self, number: usize) -> Option<&Shard> {
@@ -263,6 +335,10 @@ impl Entry<'_> {
             rtype::PTR => Some(RecordData::Ptr {
                 target: rrset?.name(index)?.to_vec(),
             }),
+            rtype::CNAME => Some(RecordData::Cname {
+                target: rrset?.name(index)?.to_vec(),
+            }),
+            rtype::TXT => Some(RecordData::Text(rrset?.text(index)?.to_vec())),
             _ => Some(RecordData::Address(address_from_octets(
                 rrset?.address(index)?,
             )?)),

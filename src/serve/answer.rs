@@ -12,7 +12,7 @@ use crate::responses::zone::Zone;
 /// A compression pointer to the question's name (RFC 1035, 4.1.4): right behind the header.
 const TO_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
 /// Pointers have 14 bits.
-const POINTER_MAX: usize = 0x3fff;
+pub(super) const POINTER_MAX: usize = 0x3fff;
 /// Octets of an SRV record before its target: owner pointer, type to length, priority to port.
 const SRV_HEAD_BYTES: usize = 18;
 /// Distinct targets of one answer whose addresses are given; an answer of 65,535 octets that holds
@@ -43,8 +43,11 @@ pub struct Limits<'b> {
 /// A response being written.
 pub struct Answer<'b> {
     buffer: &'b mut [u8],
+    /// The owner of the records that are written as answers: a pointer to the question's name, or to the
+    /// target of the CNAME before.
+    pub(super) owner: [u8; 2],
     /// Octets written; at least the header.
-    length: usize,
+    pub(super) length: usize,
     /// `length` never passes it.
     length_max: usize,
     flags: u16,
@@ -53,10 +56,10 @@ pub struct Answer<'b> {
     nearest: Option<&'b Subnet>,
     /// Records of the answer or authority section were left out: nothing additional may follow,
     /// for those go first (RFC 2181, 9).
-    cut: bool,
+    pub(super) cut: bool,
     question_count: u16,
-    answer_count: u16,
-    authority_count: u16,
+    pub(super) answer_count: u16,
+    pub(super) authority_count: u16,
     additional_count: u16,
     /// Seed of the order of SRV records, so that the additional section can walk them again.
     srv_order: Option<(u64, usize)>,
@@ -86,6 +89,7 @@ impl<'b> Answer<'b> {
             .copy_from_slice(message.get(..question_end)?);
         Some(Self {
             buffer,
+            owner: TO_QUESTION,
             length: question_end,
             length_max,
             flags: flag::QR,
@@ -192,12 +196,12 @@ impl<'b> Answer<'b> {
         } else {
             0
         };
-        let head = record_head(rrset.rtype, zone.ttl_seconds);
+        let ttl_seconds = rrset.own_ttl_seconds().unwrap_or(zone.ttl_seconds);
+        let head = record_head(rrset.rtype, ttl_seconds);
+        let owner = self.owner;
         let (written, all_fitted) = match rrset.rtype {
-            rtype::A => self.addresses::<4, 16>(TO_QUESTION, &head, rrset.addresses(), part, seed),
-            rtype::AAAA => {
-                self.addresses::<16, 28>(TO_QUESTION, &head, rrset.addresses(), part, seed)
-            }
+            rtype::A => self.addresses::<4, 16>(owner, &head, rrset.addresses(), part, seed),
+            rtype::AAAA => self.addresses::<16, 28>(owner, &head, rrset.addresses(), part, seed),
             _ if part == Part::Near => return,
             _ => self.names(rrset, &head, zone, seed),
         };
@@ -205,7 +209,7 @@ impl<'b> Answer<'b> {
         self.cut |= !all_fitted;
     }
 
-    /// Appends the SRV or PTR records of an RRset in random order, as many as fit.
+    /// Appends the records of an RRset other than of addresses in random order, as many as fit.
     fn names(&mut self, rrset: &RrSet<'_>, head: &[u8; 8], zone: &Zone, seed: u64) -> (u16, bool) {
         if rrset.rtype == rtype::SRV {
             self.srv_order = Some((seed, rrset.record_count));
@@ -214,7 +218,12 @@ impl<'b> Answer<'b> {
         let (mut written, mut all_fitted) = (0, true);
         Order::new(rrset.record_count, seed).for_each(|index| {
             let fitted = if let Some(srv) = rrset.srv(index) {
-                self.srv(head, &srv, zone)
+                let own = rrset.own_priority_and_weight(index);
+                let (priority, weight) = own.unwrap_or((0, zone.srv_weight));
+                self.srv(head, &srv, priority, weight)
+            } else if rrset.rtype == rtype::TXT {
+                let text = rrset.text(index);
+                text.is_some_and(|text| self.pointing(head, text))
             } else {
                 rrset
                     .name(index)
@@ -334,9 +343,10 @@ impl<'b> Answer<'b> {
         fitted
     }
 
-    /// A record of the question's name, from its type on.
+    /// A record of the owner, which is the question's name but behind a CNAME, from its type on.
     pub fn own_record(&mut self, behind_owner: &[u8]) -> bool {
-        let fitted = self.put2(&TO_QUESTION, behind_owner);
+        let owner = self.owner;
+        let fitted = self.put2(&owner, behind_owner);
         if fitted {
             self.answer_count += 1;
         } else {
@@ -403,24 +413,25 @@ impl<'b> Answer<'b> {
         }
     }
 
-    fn srv(&mut self, head: &[u8; 8], srv: &Srv<'_>, zone: &Zone) -> bool {
-        let [q0, q1] = TO_QUESTION;
+    fn srv(&mut self, head: &[u8; 8], srv: &Srv<'_>, priority: u16, weight: u16) -> bool {
+        let [q0, q1] = self.owner;
         let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
         let [l0, l1] = (6 + srv.target.name_bytes() as u16).to_be_bytes();
-        let [w0, w1] = zone.srv_weight.to_be_bytes();
+        let [i0, i1] = priority.to_be_bytes();
+        let [w0, w1] = weight.to_be_bytes();
         let [p0, p1] = srv.port.to_be_bytes();
-        // Priority is always 0.
         let octets = [
-            q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1, 0, 0, w0, w1, p0, p1,
+            q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1, i0, i1, w0, w1, p0, p1,
         ];
         self.put3(&octets, srv.target.name, srv.target.tail)
     }
 
-    fn pointing(&mut self, head: &[u8; 8], name: &[u8]) -> bool {
-        let [q0, q1] = TO_QUESTION;
+    /// A record whose data is one run of octets, or none where it does not fit.
+    pub(super) fn pointing(&mut self, head: &[u8; 8], data: &[u8]) -> bool {
+        let [q0, q1] = self.owner;
         let [h0, h1, h2, h3, h4, h5, h6, h7] = *head;
-        let [l0, l1] = (name.len() as u16).to_be_bytes();
-        self.put2(&[q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1], name)
+        let [l0, l1] = (data.len() as u16).to_be_bytes();
+        self.put2(&[q0, q1, h0, h1, h2, h3, h4, h5, h6, h7, l0, l1], data)
     }
 
     fn put(&mut self, octets: &[u8]) -> bool {
@@ -440,7 +451,7 @@ impl<'b> Answer<'b> {
     }
 
     #[inline]
-    fn put2(&mut self, first: &[u8], second: &[u8]) -> bool {
+    pub(super) fn put2(&mut self, first: &[u8], second: &[u8]) -> bool {
         self.put3(first, second, &[])
     }
 
@@ -467,7 +478,7 @@ impl<'b> Answer<'b> {
 }
 
 /// Type, class IN and TTL of a record.
-fn record_head(rtype: u16, ttl_seconds: u32) -> [u8; 8] {
+pub(super) fn record_head(rtype: u16, ttl_seconds: u32) -> [u8; 8] {
     let [t0, t1] = rtype.to_be_bytes();
     let [c0, c1] = class::IN.to_be_bytes();
     let [s0, s1, s2, s3] = ttl_seconds.to_be_bytes();

@@ -15,6 +15,7 @@ mod elsewhere;
 mod engine_epoll;
 mod engine_uring;
 pub mod engines;
+mod follow;
 mod groups;
 mod idle_list;
 mod post;

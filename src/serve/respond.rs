@@ -26,6 +26,7 @@ use crate::limits::{
 };
 use crate::responses::Snapshot;
 use crate::responses::layout::Entry;
+use crate::responses::table::TableMarks;
 use crate::sys::prefetch::{self, CACHE_LINE_BYTES};
 
 /// The configuration's part in answering that no table holds.
@@ -99,19 +100,23 @@ impl Default for Read {
 }
 
 /// What one query is answered with and from.
-struct Turn<'a> {
-    settings: &'a Settings,
-    random: &'a mut fastrand::Rng,
-    name: &'a [u8],
+pub(super) struct Turn<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) random: &'a mut fastrand::Rng,
+    pub(super) name: &'a [u8],
     hash: u64,
 }
 
 /// What became of a query.
 #[derive(PartialEq, Eq)]
-enum Filled {
+pub(super) enum Filled {
     Answered,
     /// It is for the forwarder.
     Forward,
+    /// So is the name behind the last CNAME, which stands there.
+    Follow {
+        target_at: usize,
+    },
 }
 
 impl Responder {
@@ -233,11 +238,17 @@ impl Respond for Responder {
         let Some(mut answer) = Answer::begin(message, query.question_end, response, limits) else {
             return Outcome::Drop;
         };
-        if turn.fill(snapshot, query, client, &mut answer) == Filled::Forward {
-            return Outcome::Forward;
-        }
         let flags = query.flags & (flag::RD | flag::CD);
-        Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
+        match turn.fill(snapshot, query, client, &mut answer) {
+            Filled::Answered => {
+                Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
+            }
+            Filled::Forward => Outcome::Forward,
+            Filled::Follow { target_at } => Outcome::Follow {
+                bytes: answer.end(message, flags, None, None),
+                target_at,
+            },
+        }
     }
 
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
@@ -291,15 +302,18 @@ impl Turn<'_> {
         // Most names differ in the last octets: those that are not ours need no look-up.
         let ends_alike = self.name.ends_with(domain);
         let reverse = self.settings.reverse_dns_on && self.name.ends_with(b"\x04arpa\0");
+        let marks = snapshot.map_or(TableMarks::default(), |it| it.table.marks());
         let entry = match snapshot {
-            Some(snapshot) if ends_alike || reverse => {
+            Some(snapshot) if ends_alike || reverse || marks.outside => {
                 snapshot.table.find_hashed(self.name, self.hash)
             }
             _ => None,
         };
         let is_apex = ends_alike && self.name.len() == domain.len();
-        // The table's names are below the domain or end in `arpa`: those need no look at labels.
-        let is_ours = ends_alike && (is_apex || entry.is_some() || is_below(self.name, domain));
+        // The table's names are below the domain or end in `arpa`: those need no look at labels, where
+        // there are no others.
+        let is_known = entry.is_some() && !marks.outside;
+        let is_ours = ends_alike && (is_apex || is_known || is_below(self.name, domain));
         if !is_ours {
             return self.fill_elsewhere(snapshot, query, client, entry, answer);
         }
@@ -308,25 +322,28 @@ impl Turn<'_> {
             answer.rcode(Rcode::ServFail);
             return Filled::Answered;
         };
+        if marks.partial {
+            return self.fill_partial(snapshot, query, client, entry, answer);
+        }
         self.authoritative(answer);
         if is_apex {
             self.fill_apex(snapshot, query, entry, answer);
-        } else {
-            self.fill_name(snapshot, query, entry, domain, answer);
+            return Filled::Answered;
         }
-        Filled::Answered
+        self.fill_name(snapshot, query, client, entry, domain, answer)
     }
 
     /// Answers a name outside the domain, or has it asked for.
-    fn fill_elsewhere(
+    fn fill_elsewhere<'s>(
         &mut self,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&'s Snapshot>,
         query: &Query,
         client: Client,
-        entry: Option<Entry<'_>>,
+        entry: Option<Entry<'s>>,
         answer: &mut Answer<'_>,
     ) -> Filled {
         let name = self.name;
+        let with_statics = snapshot.filter(|snapshot| snapshot.table.marks().outside);
         let owned = match elsewhere::place(name, &self.settings.reverse_zones) {
             Place::Special(special) => {
                 self.authoritative(answer);
@@ -334,37 +351,51 @@ impl Turn<'_> {
                 return Filled::Answered;
             }
             Place::Reverse(owned) => owned,
-            Place::Outside => return self.forward(client, answer),
-        };
-        let entry = entry.filter(|entry| entry.rrset_count() > 0);
-        match (snapshot, entry, owned) {
-            (Some(snapshot), Some(entry), owned) => {
-                self.authoritative(answer);
-                let apex = owned.map_or(name, |owned| owned.apex);
-                self.fill_name(snapshot, query, Some(entry), apex, answer);
+            Place::Outside => {
+                return match with_statics {
+                    Some(snapshot) => self.fill_outside(snapshot, query, client, entry, answer),
+                    None => self.forward(client, answer),
+                };
             }
+        };
+        let found = entry.filter(|entry| self.settings.reverse_dns_on && entry.rrset_count() > 0);
+        if let (Some(snapshot), Some(found)) = (snapshot, found) {
+            self.authoritative(answer);
+            let apex = owned.map_or(name, |owned| owned.apex);
+            return self.fill_name(snapshot, query, client, Some(found), apex, answer);
+        }
+        if let Some(snapshot) = with_statics
+            && snapshot.table.outside(name, entry).is_some()
+        {
+            return self.fill_outside(snapshot, query, client, entry, answer);
+        }
+        match (snapshot, owned) {
             // A reverse name that holds none of our addresses is not ours to deny.
-            (_, _, None) => return self.forward(client, answer),
-            (Some(snapshot), None, Some(owned)) => {
+            (_, None) => return self.forward(client, answer),
+            (Some(snapshot), Some(owned)) => {
                 self.authoritative(answer);
                 if !owned.is_inner {
                     answer.rcode(Rcode::NxDomain);
                 }
                 answer.negative(&snapshot.table.zone().negative_soa, owned.apex, query);
             }
-            (None, _, Some(_)) => answer.rcode(Rcode::ServFail),
+            (None, Some(_)) => answer.rcode(Rcode::ServFail),
         }
         Filled::Answered
     }
 
-    /// Has the forwarder answer those who may ask for names outside.
-    fn forward(&self, client: Client, answer: &mut Answer<'_>) -> Filled {
+    /// Whether the client may ask for names outside.
+    pub(super) fn may_forward(&self, client: Client) -> bool {
         let forwarding = self.settings.forwarding.as_ref();
-        let is_allowed = forwarding.is_some_and(|forwarding| {
+        forwarding.is_some_and(|forwarding| {
             let mut allowed = forwarding.allowed.iter();
             allowed.any(|subnet| subnet.holds_address(client.address))
-        });
-        if is_allowed {
+        })
+    }
+
+    /// Has the forwarder answer those who may ask for names outside.
+    pub(super) fn forward(&self, client: Client, answer: &mut Answer<'_>) -> Filled {
+        if self.may_forward(client) {
             return Filled::Forward;
         }
         answer.rcode(Rcode::Refused);
@@ -390,65 +421,10 @@ impl Turn<'_> {
         Some((Subnet::new(client.address, bits), false))
     }
 
-    fn authoritative(&self, answer: &mut Answer<'_>) {
+    pub(super) fn authoritative(&self, answer: &mut Answer<'_>) {
         answer.flag(flag::AA);
         if self.settings.recurse_on {
             answer.flag(flag::RA);
-        }
-    }
-
-    fn fill_name(
-        &mut self,
-        snapshot: &Snapshot,
-        query: &Query,
-        entry: Option<Entry<'_>>,
-        apex: &[u8],
-        answer: &mut Answer<'_>,
-    ) {
-        let zone = snapshot.table.zone();
-        let Some(entry) = entry else {
-            answer.rcode(Rcode::NxDomain);
-            answer.negative(&zone.negative_soa, apex, query);
-            return;
-        };
-        let found = answer.rrsets(&entry, query.qtype, zone, self.random);
-        if !found {
-            answer.negative(&zone.negative_soa, apex, query);
-            return;
-        }
-        if (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
-            && let Some(rrset) = entry.rrset(rtype::SRV)
-        {
-            answer.additional(&rrset, zone, self.random);
-        }
-    }
-
-    /// SOA and NS stand at the apex, in the answer section (RFC 1034, 4.3.2).
-    fn fill_apex(
-        &mut self,
-        snapshot: &Snapshot,
-        query: &Query,
-        entry: Option<Entry<'_>>,
-        answer: &mut Answer<'_>,
-    ) {
-        let zone = snapshot.table.zone();
-        let any = query.qtype == rtype::ANY;
-        let mut found = false;
-        if any || query.qtype == rtype::SOA {
-            found = true;
-            answer.own_record(&zone.soa);
-        }
-        if any || query.qtype == rtype::NS {
-            found = true;
-            answer.apex_ns(zone);
-        }
-        if let Some(entry) = entry {
-            found |= answer.rrsets(&entry, query.qtype, zone, self.random);
-        }
-        if !found {
-            answer.negative(&zone.negative_soa, &zone.domain, query);
-        } else if any || query.qtype == rtype::NS {
-            answer.glue(zone, self.random);
         }
     }
 

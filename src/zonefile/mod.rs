@@ -2,8 +2,7 @@
 //! any line is wrong gives an error that names it, and no records. Pure: the text is an argument.
 //!
 //! A parser of our own, because an operator wants to know in which line a record stands, also where
-//! nothing is wrong with it (`explain`), and which word is the culprit: the libraries that read zone
-//! files give neither.
+//! nothing is wrong with it (`explain`): the libraries that read zone files tell it of faults alone.
 
 mod read;
 mod rules;

@@ -27,6 +27,7 @@ mod routing;
 mod secrets;
 mod signals;
 mod simulated;
+mod static_answers;
 mod streams;
 mod support;
 mod table;

@@ -156,7 +156,7 @@ fn model(records: &RecordSet, name: NameId, wanted: u16) -> BTreeSet<String> {
             Record::Srv { port, target } => {
                 (wanted == SRV).then(|| format!("{owner} 60 IN SRV 0 1 {port} {}", text(target)))
             }
-            Record::Ptr { .. } => None,
+            _ => None,
         })
         .collect()
 }

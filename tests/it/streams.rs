@@ -91,6 +91,7 @@ fn records(cluster: &Cluster) -> BTreeSet<String> {
                     format!("{} SRV {port} {}", text(name), text(target))
                 }
                 Record::Ptr { target } => format!("{} PTR {}", text(name), text(target)),
+                other => format!("{} {other:?}", text(name)),
             });
         }
     }

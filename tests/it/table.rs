@@ -12,7 +12,7 @@ use rollcall::responses::turns::Turns;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{self, answering, any_world};
+use crate::worlds::{self, answering, any_world, with_statics};
 
 /// Every entry's octets by its name: equal tables answer byte for byte alike.
 pub fn contents(table: &ResponseTable) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -62,14 +62,31 @@ fn ask(snapshot: &Snapshot, name: &[u8], rtype: u16, seed: u64) -> Vec<u8> {
     }
 }
 
+/// Records at names that the cluster has at times, and such as lead to them.
+const STATICS: &str = "$ORIGIN marathon.mesos.
+web 7 A 10.5.0.1
+db CNAME web
+*.db CNAME web
+@ TXT x
+_web._tcp SRV 1 2 31000 web.slave
+_static._tcp SRV 1 2 31000 web
+chronos.mesos. CNAME web
+web.example. CNAME web
+1.0.16.172.in-addr.arpa. PTR static
+";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn updated_table_equals_the_one_built_anew(
-        worlds in prop::collection::vec(any_world(), 2..9), seed: u64,
+        worlds in prop::collection::vec(any_world(), 2..9), seed: u64, has_statics: bool,
         held in prop::collection::vec(any::<bool>(), 9),
     ) {
+        let worlds: Vec<World> = match has_statics {
+            true => worlds.into_iter().map(|world| with_statics(world, STATICS)).collect(),
+            false => worlds,
+        };
         let mut records = RecordSet::build(&worlds[0]);
         let mut table = ResponseTable::build(&records, &answering(), 1, seed);
         let mut turns = Turns::default();
@@ -90,7 +107,7 @@ proptest! {
             prop_assert_eq!(contents(&table), contents(&anew));
             let (updated, built) = (snapshot(table.clone(), &pair[1]), snapshot(anew, &pair[1]));
             for entry in updated.table.entries() {
-                for rtype in [1, 28, 33, 12, 255, 16] {
+                for rtype in [1, 5, 28, 33, 12, 255, 16] {
                     let ours = ask(&updated, entry.name(), rtype, seed);
                     prop_assert_eq!(&ours, &ask(&built, entry.name(), rtype, seed));
                 }

@@ -27,9 +27,9 @@ use crate::worlds::{self, answering, any_world, naming, settings, snapshot};
 type Head = (
     (String, Vec<String>),
     (u64, u32, u64, u64),
-    [u64; 4],
-    (String, bool, String, String),
-    ((u64, u64), u32, u64, Vec<BlockHead>),
+    [u64; 6],
+    (String, bool, String, String, u32),
+    ((u64, u64), u32, u64, [bool; 3], Vec<BlockHead>),
     BlockHead,
 );
 /// Octets, packed octets, checksum.
@@ -52,7 +52,7 @@ impl Parts {
         let head = tail - number(tail) as usize;
         let head: Head = postcard::from_bytes(&file[head..tail]).expect("a head");
         let mut at = MAGIC.len();
-        let heads = head.4.3.iter().chain([&head.5]);
+        let heads = head.4.4.iter().chain([&head.5]);
         let blocks = heads.map(|(bytes, packed_bytes, _)| {
             let packed = &file[at..at + *packed_bytes as usize];
             at += packed.len();
@@ -65,7 +65,7 @@ impl Parts {
     /// A whole file with right checksums.
     fn sealed(mut self) -> Vec<u8> {
         let mut file = MAGIC.to_vec();
-        let heads = self.head.4.3.iter_mut().chain([&mut self.head.5]);
+        let heads = self.head.4.4.iter_mut().chain([&mut self.head.5]);
         for (head, block) in heads.zip(&self.blocks) {
             let packed = lz4_flex::block::compress(block);
             let checksum = crc32fast::hash(&packed);
@@ -80,7 +80,7 @@ impl Parts {
 /// Blocks with a head behind them, and a tail that fits it.
 fn with_head(mut file: Vec<u8>, head: &[u8]) -> Vec<u8> {
     file.extend(head);
-    for number in [head.len() as u32, crc32fast::hash(head), 1] {
+    for number in [head.len() as u32, crc32fast::hash(head), 2] {
         file.extend(number.to_le_bytes());
     }
     file.extend(MAGIC);

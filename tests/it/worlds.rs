@@ -16,6 +16,7 @@ use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
 use rollcall::responses::zone::Answering;
 use rollcall::serve::respond::Settings;
+use rollcall::zonefile::{self, Around};
 
 pub fn naming() -> Naming {
     Naming {
@@ -30,7 +31,23 @@ pub fn naming() -> Naming {
         masters: [endpoint("127.0.0.1", 5050), endpoint("127.0.0.2", 5050)].into(),
         soa_mname: "ns1.mesos.".into(),
         listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
+        statics: Arc::default(),
     }
+}
+
+/// The World with these static records, as a file has them.
+pub fn with_statics(mut world: World, text: &str) -> World {
+    let around = Around {
+        domain: "mesos".into(),
+        soa_mname: "ns1.mesos.".into(),
+        ttl_seconds: 60,
+    };
+    let statics = zonefile::parse("static.zone", text.as_bytes(), &around);
+    world.naming = Arc::new(Naming {
+        statics: Arc::new(statics.unwrap_or_else(|fault| panic!("{fault}"))),
+        ..naming()
+    });
+    world
 }
 
 pub fn answering() -> Answering {

@@ -10,7 +10,7 @@ pub(super) struct Row {
     pub(super) owner: u32,
     pub(super) next_in_owner: u32,
     pub(super) next_referrer: u32,
-    /// The IPv4 address, the target's node, or a place in `ipv6`.
+    /// The IPv4 address, the target's node, a place in `ipv6`, or the number of a static record.
     pub(super) data: u32,
     pub(super) port: u16,
     pub(super) kind: Kind,
@@ -23,6 +23,18 @@ pub(super) enum Kind {
     Aaaa,
     Srv,
     Ptr,
+    Cname,
+    Text,
+}
+
+/// How many there are.
+pub(super) const KINDS: usize = 6;
+
+impl Kind {
+    /// Whether a row's data is another node.
+    pub(super) fn has_target(self) -> bool {
+        matches!(self, Self::Srv | Self::Ptr | Self::Cname)
+    }
 }
 
 /// How many sources give a record, up to `COUNT_MAX`, which says that `ManySources` has the count; and

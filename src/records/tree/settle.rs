@@ -1,11 +1,12 @@
 //! The end of a round of changes to the tree. In: the nodes that were touched. Out: the names whose
 //! answers may differ; what no source gives any more is taken out of every list and used again.
 
+use super::Node;
 use super::row::{Kind, Row};
 use super::{
     ABOVE, CHANGED, EXISTED, FREED, MANY, NONE, PINNED, SWEEP, TOUCHED, Tree, hash_label, label_of,
 };
-use super::{NameId, Node};
+use crate::records::set::NameId;
 
 impl Tree {
     /// Ends a round of changes: removes the records that no source gives any more, and returns the
@@ -81,9 +82,7 @@ impl Tree {
                     _ => self.rows[previous as usize].next_in_owner = next_in_owner,
                 }
                 round.dead.push(row);
-                if matches!(kind, Kind::Srv | Kind::Ptr)
-                    && self.nodes[data as usize].flags & SWEEP == 0
-                {
+                if kind.has_target() && self.nodes[data as usize].flags & SWEEP == 0 {
                     self.nodes[data as usize].flags |= SWEEP;
                     round.targets.push(data);
                 }
