@@ -32,6 +32,12 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
                     .as_ref()
                     .map_or_else(String::new, |path| path.display().to_string()),
             ),
+            "StaticRecords" => Value::from(
+                config
+                    .static_records
+                    .as_ref()
+                    .map_or_else(String::new, |file| file.path.display().to_string()),
+            ),
             "StateBytesMax" => Value::from(config.state_bytes_max),
             "AllowRecursion" => list(&config.allow_recursion),
             "ReverseZones" => list(&config.reverse_zones),

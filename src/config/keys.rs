@@ -110,6 +110,7 @@ pub const KEYS: &[Key] = &[
     key("IAMConfigFile", "ROLLCALL_IAM_CONFIG_FILE", Text, "", MesosDns, "JSON file of the service account for `iam`: uid, private_key, login_endpoint"),
     key("Domain", "ROLLCALL_DOMAIN", Text, "mesos", MesosDns, "the domain that is answered"),
     key("TTL", "ROLLCALL_TTL", SECONDS, "60", MesosDns, "TTL of every record, seconds"),
+    key("StaticRecords", "ROLLCALL_STATIC_RECORDS", Text, "", Rollcall, "file of further records, in zone-file syntax; read anew when it changes"),
     key("DnsOn", "ROLLCALL_DNS_ON", Boolean, "true", MesosDns, "answer DNS; DnsOn or HttpOn must be on"),
     key("Port", "ROLLCALL_PORT", PORT, "53", MesosDns, "DNS port, UDP and TCP; 0 takes a free one"),
     key("Listener", "ROLLCALL_LISTENER", Texts, "0.0.0.0", MesosDns, "IP address of the DNS server, or a list of them, IPv4 and IPv6; also those of SOAMname"),

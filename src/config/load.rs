@@ -13,10 +13,12 @@ use super::file::{self, Values};
 use super::forwarding;
 use super::keys::{self, KEYS};
 use super::settings::Settings;
+use super::static_file::static_file;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
 use super::{Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled};
 use crate::limits::LISTENERS_MAX;
+use crate::zonefile::Around;
 
 /// Read where -config names no other, and only then allowed to be absent.
 pub const DEFAULT_FILE: &str = "config.json";
@@ -143,6 +145,12 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
     let credentials = credentials(settings)?;
     check_certificates(settings)?;
     let iam_config_file = path("IAMConfigFile")?;
+    let soa = soa(settings, &domain)?;
+    let around = Around {
+        domain: domain.clone(),
+        soa_mname: soa.mname.clone(),
+        ttl_seconds: settings.integer("TTL")?,
+    };
     Ok(Config {
         zk: zk(settings)?,
         zk_detection_timeout: seconds("ZkDetectionTimeout")?,
@@ -166,14 +174,15 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         key_file: path("KeyFile")?,
         authentication: authentication(settings, &credentials)?,
         credentials,
-        ttl_seconds: settings.integer("TTL")?,
+        ttl_seconds: around.ttl_seconds,
+        static_records: static_file(settings, &around)?,
         port: settings.integer("Port")?,
         listeners: listeners(settings)?,
         dns_on: settings.boolean("DnsOn")?,
         http_on: settings.boolean("HttpOn")?,
         http_port: settings.integer("HttpPort")?,
         http_listener: address("HTTPListener")?,
-        soa: soa(settings, &domain)?,
+        soa,
         recurse_on: settings.boolean("RecurseOn")?,
         external_on,
         resolvers: forwarding::resolvers(settings, external_on)?,

@@ -19,6 +19,7 @@ mod load;
 mod secret;
 mod settings;
 mod shown;
+pub mod static_file;
 pub mod tls;
 mod values;
 pub mod zk;
@@ -26,6 +27,7 @@ pub mod zk;
 pub use error::{ConfigError, Origin, Warning};
 pub use load::{DEFAULT_FILE, Loaded, environment};
 pub use secret::Secret;
+pub use static_file::StaticFile;
 pub use zk::ZkUrl;
 
 /// The effective configuration. Every field is in range; addresses are addresses.
@@ -74,6 +76,8 @@ pub struct Config {
     pub domain: String,
     /// `TTL` of every record, 0 to 2^31 - 1 seconds.
     pub ttl_seconds: u32,
+    /// `StaticRecords` (Rollcall's own), as it was when the configuration was read.
+    pub static_records: Option<StaticFile>,
     pub port: u16,
     /// `Listener`, in the order written: at least one, none twice, none beside a wildcard that takes it.
     pub listeners: Vec<IpAddr>,

@@ -119,6 +119,7 @@ pub fn refresh_settings(config: &Config, http: Http, answering: Answering) -> re
         },
         naming: naming(config),
         listeners: config.listeners.clone(),
+        static_file: config.static_records.clone(),
         answering,
         warm: config
             .state_directory
@@ -154,7 +155,11 @@ fn naming(config: &Config) -> Naming {
         masters: masters(config).into(),
         soa_mname: config.soa.mname.as_str().into(),
         listener_addresses: Box::new([] as [IpAddr; 0]),
-        statics: Arc::default(),
+        statics: config
+            .static_records
+            .as_ref()
+            .map(|file| Arc::clone(&file.records))
+            .unwrap_or_default(),
     }
 }
 

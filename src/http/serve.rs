@@ -163,11 +163,17 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
             shared.settings.forward.flush();
             text(StatusCode::OK, "flushed\n")
         }
-        route => match shared.published.load_full() {
+        route => match snapshot(shared) {
             Some(snapshot) => from_snapshot(shared, request, route, snapshot).await,
             None => try_later(NO_TABLE),
         },
     }
+}
+
+/// What is served of the cluster; static records alone are no answer to what is asked here.
+fn snapshot(shared: &Shared) -> Option<Arc<Snapshot>> {
+    let published = shared.published.load_full();
+    published.filter(|snapshot| !snapshot.is_partial())
 }
 
 /// The routes that need a table. The generation found here is kept for this one answer.
@@ -238,12 +244,12 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
 }
 
 fn config(shared: &Shared) -> Response<Body> {
-    let serial = shared.published.load().as_ref().map_or(0, |s| s.serial);
+    let serial = snapshot(shared).map_or(0, |s| s.serial);
     json_value(&shared.settings.config.load().upstream_json(serial))
 }
 
 fn ready(shared: &Shared) -> Response<Body> {
-    let has_table = shared.published.load().is_some();
+    let has_table = snapshot(shared).is_some();
     let freshness = shared.settings.freshness.read();
     match status::doubt(&freshness, has_table, &shared.settings.config.load()) {
         None => text(StatusCode::OK, "ready\n"),
@@ -253,7 +259,7 @@ fn ready(shared: &Shared) -> Response<Body> {
 
 fn status_of(shared: &Shared) -> Response<Body> {
     let freshness = shared.settings.freshness.read();
-    let snapshot = shared.published.load_full();
+    let snapshot = snapshot(shared);
     let config = shared.settings.config.load();
     let engine = shared.settings.engine.load();
     json_value(&status::status(

@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::election::Election;
 use super::hold::Holder;
 use super::press::Press;
+use super::static_watch::StaticWatch;
 use super::told::Told;
 use super::warm::Keeper;
 use super::{Command, GiveUp, Parts, Settings, Source, Wake};
@@ -73,6 +74,7 @@ pub(super) struct Crank {
     /// Something was published that is not on disk, and the time to write it.
     pub(super) save_at: Option<Instant>,
     pub(super) saved_at: Option<Instant>,
+    pub(super) static_watch: Option<StaticWatch>,
 }
 
 /// How the stream stands.
@@ -169,6 +171,7 @@ impl Crank {
             keeper: None,
             save_at: None,
             saved_at: None,
+            static_watch: None,
         };
         crank.start_election(now);
         crank.begin(now + crank.election_patience());
@@ -191,6 +194,7 @@ impl Crank {
         if let Err(failure) = sys::priority::give_way() {
             debug!("the refresh thread keeps its priority: {failure}");
         }
+        self.watch_statics(Instant::now());
         // The masters are on their way while the records of before are read.
         self.act(Instant::now());
         self.start_warm(Instant::now());
@@ -255,6 +259,7 @@ impl Crank {
             self.press.hosts_due(),
             self.save_at,
             self.give_up_at(),
+            self.static_watch.as_ref().map(|watch| watch.due),
             retired,
         ]
         .into_iter()
@@ -276,6 +281,7 @@ impl Crank {
         if self.press.hosts_due().is_some_and(|at| at <= now) {
             self.publish_soon(now);
         }
+        self.look_at_statics(now);
         if self.publish_at.is_some_and(|at| at <= now) {
             self.publish(now);
         }
@@ -402,6 +408,7 @@ impl Crank {
             let spread = STREAM_NEW_LEADER_SPREAD.mul_f64(fastrand::f64());
             self.begin(now + spread.max(self.election_patience()));
         }
+        self.watch_statics(now);
         if self.press.world().is_some() {
             self.publish_at = Some(now);
             self.is_snapshot = true;

@@ -21,6 +21,7 @@ mod press;
 mod publication;
 mod restart;
 mod sources;
+mod static_watch;
 mod told;
 pub mod warm;
 
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, bounded};
 use tracing::error;
 
-pub use crate::config::{Source, ZkUrl};
+pub use crate::config::{Source, StaticFile, ZkUrl};
 use crate::mesos::cluster::Endpoint;
 use crate::mesos::http::Http;
 use crate::records::Naming;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub hold: HoldSettings,
     pub naming: Naming,
     pub listeners: Vec<IpAddr>,
+    /// The file that the naming's static records are of, to be read anew when it changes.
+    pub static_file: Option<StaticFile>,
     pub answering: Answering,
     /// Where records are kept for the next start; `None`: nowhere.
     pub warm: Option<WarmSettings>,

@@ -20,6 +20,7 @@ use crate::responses::table::ResponseTable;
 use crate::responses::turns::Turns;
 use crate::responses::zone::Answering;
 use crate::sys;
+use crate::zonefile::StaticRecords;
 
 /// What a publication came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,35 @@ impl Press {
         self.listeners = listeners;
         self.answering = answering;
         self.addresses_due = Instant::now();
+    }
+
+    /// Takes other static records; `press`, or `press_statics`, then applies them.
+    pub fn set_statics(&mut self, statics: Arc<StaticRecords>) {
+        self.naming.statics = statics;
+    }
+
+    /// Publishes the static records alone, where nothing else was published; whether it did.
+    pub fn press_statics(&mut self, now: Instant) -> bool {
+        let current = self.publisher.current();
+        let has_more = current.as_ref().is_some_and(|it| !it.is_partial());
+        let has_statics = current.is_some() || !self.naming.statics.records.is_empty();
+        if has_more || !has_statics {
+            return false;
+        }
+        let world = self.empty_world(now);
+        let records = RecordSet::build(&world);
+        let serial = next_serial(self.serial_floor);
+        let table = ResponseTable::build(&records, &self.answering, serial, fastrand::u64(..));
+        self.publisher.publish(Snapshot {
+            generation: 0,
+            serial,
+            published_at: SystemTime::now(),
+            table: table.into_partial(),
+            record_counts: records.record_counts(),
+            world,
+        });
+        self.has_retired = true;
+        true
     }
 
     /// Gives the names `masterN` to these; `press` then applies it.
@@ -196,12 +226,13 @@ impl Press {
 
     /// Turns the RecordSet into that of the new World and publishes what differs.
     fn publish(&mut self, world: &Arc<World>) -> Pressed {
-        let current = self.publisher.current();
+        let current = self.publisher.current().filter(|it| !it.is_partial());
         let generation = current.as_ref().map_or(0, |snapshot| snapshot.generation);
         let serial = next_serial(current.as_ref().map(|it| it.serial).or(self.serial_floor));
         let anew = std::mem::take(&mut self.is_configured_anew);
         if let (Some(records), Some(old), Some(current)) = (&mut self.records, &self.world, current)
             && !current.table.wants_rebuild()
+            && old.naming.statics == world.naming.statics
             && !anew
         {
             let touched = records.update(old, world);

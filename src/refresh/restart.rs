@@ -111,7 +111,7 @@ impl Crank {
         let warm = self.settings.warm.as_ref()?;
         let confirmed_at = SystemTime::now().checked_sub(self.confirmed_at?.elapsed())?;
         Some(ToSave {
-            snapshot: self.press.current()?,
+            snapshot: self.press.current().filter(|it| !it.is_partial())?,
             identity: warm.identity.clone(),
             confirmed_at,
         })

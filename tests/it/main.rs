@@ -28,6 +28,7 @@ mod secrets;
 mod signals;
 mod simulated;
 mod static_answers;
+mod statics;
 mod streams;
 mod support;
 mod table;
