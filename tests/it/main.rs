@@ -34,6 +34,7 @@ mod support;
 mod table;
 mod tls;
 mod transport;
+mod upstreams;
 mod warm_damage;
 mod warm_start;
 mod workers;

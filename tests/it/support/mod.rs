@@ -15,6 +15,7 @@ pub mod openssl;
 pub mod process;
 pub mod resolver;
 pub mod state;
+pub mod upstream;
 pub mod vigil;
 pub mod wire;
 pub mod zookeeper;
