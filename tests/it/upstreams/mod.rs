@@ -1,12 +1,14 @@
 //! Names outside the domain where the resolvers are real ones, knot and unbound: what comes through is
 //! what they say, and that they fall, stand still and come back is not noticed.
 
+mod falls;
 mod transparent;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 
+use crate::support::client::Client;
 use crate::support::master::{Behaviour, Master};
 use crate::support::process::Rollcall;
 use crate::support::state::State;
@@ -45,4 +47,23 @@ impl Host {
 
 fn addresses(resolvers: &[SocketAddr]) -> Vec<String> {
     resolvers.iter().map(ToString::to_string).collect()
+}
+
+/// The domain's own names are answered, whatever becomes of others.
+fn ask_domain(client: &Client) {
+    assert_eq!(client.addresses("web.marathon.mesos"), [WEB]);
+}
+
+/// The zone `example.`: any name below it but those here is this address.
+fn zone(any: &str) -> String {
+    format!(
+        "$ORIGIN example.
+$TTL 300
+@ SOA ns hostmaster 1 3600 600 86400 60
+@ NS ns
+ns A 127.0.0.1
+* A {any}
+short 1 A 192.0.2.1
+"
+    )
 }
