@@ -2,6 +2,7 @@
 //! somebody else's decoder, and a master that can be told to fail. Nothing here uses our own wire code.
 
 pub mod client;
+pub mod crowd;
 pub mod dnsperf;
 pub mod ears;
 pub mod files;

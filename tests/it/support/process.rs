@@ -22,17 +22,23 @@ pub struct Rollcall {
     dns: SocketAddr,
     http: SocketAddr,
     variables: Vec<(String, String)>,
+    /// How many files it may have open; as many as the tests where there is none.
+    files_max: Option<u32>,
 }
 
 impl Rollcall {
     /// Starts with these masters and waits until the domain is answered.
     pub fn serving(masters: &[SocketAddr], settings: Value) -> Self {
         let rollcall = Self::listening(masters, settings);
-        let client = rollcall.client();
+        rollcall.wait_for_table();
+        rollcall
+    }
+
+    fn wait_for_table(&self) {
+        let client = self.client();
         wait_until("first table", || {
             client.rcode("mesos", SOA) == ResponseCode::NoError
         });
-        rollcall
     }
 
     /// Starts and waits until something answers, be it SERVFAIL.
@@ -40,15 +46,31 @@ impl Rollcall {
         Self::listening_with(masters, settings, &[])
     }
 
-    /// The same with these environment variables and no others.
+    /// As `serving`, with so many files open at most, which it cannot raise.
+    pub fn serving_within(files_max: u32, masters: &[SocketAddr], settings: Value) -> Self {
+        let rollcall = Self::started(masters, settings, &[], Some(files_max));
+        rollcall.wait_for_table();
+        rollcall
+    }
+
+    /// As `listening`, with these environment variables and no others.
     pub fn listening_with(
         masters: &[SocketAddr],
         settings: Value,
         variables: &[(&str, &str)],
     ) -> Self {
+        Self::started(masters, settings, variables, None)
+    }
+
+    fn started(
+        masters: &[SocketAddr],
+        settings: Value,
+        variables: &[(&str, &str)],
+        files_max: Option<u32>,
+    ) -> Self {
         // Another test may take a port between the look and the bind: then it exits, and we look again.
         for _ in 0..5 {
-            let mut rollcall = Self::launch(masters, &settings, variables);
+            let mut rollcall = Self::launch(masters, &settings, variables, files_max);
             if rollcall.answers() {
                 return rollcall;
             }
@@ -142,7 +164,12 @@ impl Rollcall {
         get(self.http, path)
     }
 
-    fn launch(masters: &[SocketAddr], settings: &Value, variables: &[(&str, &str)]) -> Self {
+    fn launch(
+        masters: &[SocketAddr],
+        settings: &Value,
+        variables: &[(&str, &str)],
+        files_max: Option<u32>,
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
@@ -161,7 +188,7 @@ impl Rollcall {
         }
         let path = directory.join("config.json");
         fs::write(&path, config.to_string()).expect("the configuration is written");
-        let child = spawn(&directory, variables);
+        let child = spawn(&directory, variables, files_max);
         Self {
             child,
             directory,
@@ -171,6 +198,7 @@ impl Rollcall {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            files_max,
         }
     }
 
@@ -240,7 +268,7 @@ impl Rollcall {
         let variables: Vec<(&str, &str)> = variables
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        self.child = spawn(&self.directory, &variables);
+        self.child = spawn(&self.directory, &variables, self.files_max);
         assert!(self.answers(), "rollcall starts again");
     }
 
@@ -323,13 +351,25 @@ pub fn engine() -> Engine {
 }
 
 /// Starts the program with the configuration of its directory; the log goes on where it ended.
-fn spawn(directory: &Path, variables: &[(&str, &str)]) -> Child {
+fn spawn(directory: &Path, variables: &[(&str, &str)], files_max: Option<u32>) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
         .open(directory.join("log"))
         .expect("a log");
-    Command::new(env!("CARGO_BIN_EXE_rollcall"))
+    let program = env!("CARGO_BIN_EXE_rollcall");
+    let mut command = match files_max {
+        None => Command::new(program),
+        // It sets the limit and becomes the program.
+        Some(count) => {
+            let mut command = Command::new("prlimit");
+            command
+                .arg(format!("--nofile={count}:{count}"))
+                .arg(program);
+            command
+        }
+    };
+    command
         .arg(format!(
             "-config={}",
             directory.join("config.json").display()

@@ -1,6 +1,7 @@
 //! Names outside the domain where the resolvers are real ones, knot and unbound: what comes through is
 //! what they say, and that they fall, stand still and come back is not noticed.
 
+mod crowds;
 mod falls;
 mod transparent;
 
@@ -25,6 +26,13 @@ struct Host {
 impl Host {
     fn new(resolvers: &[SocketAddr], settings: Value) -> Self {
         Self::started(resolvers, settings, Rollcall::serving)
+    }
+
+    /// It may have so many files open.
+    fn within(files_max: u32, resolvers: &[SocketAddr], settings: Value) -> Self {
+        Self::started(resolvers, settings, |masters, settings| {
+            Rollcall::serving_within(files_max, masters, settings)
+        })
     }
 
     fn started(
