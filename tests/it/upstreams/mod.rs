@@ -3,6 +3,7 @@
 
 mod crowds;
 mod falls;
+mod loops;
 mod transparent;
 
 use std::net::{Ipv4Addr, SocketAddr};
