@@ -4,6 +4,7 @@
 mod crowds;
 mod falls;
 mod loops;
+mod reloads;
 mod transparent;
 
 use std::net::{Ipv4Addr, SocketAddr};
