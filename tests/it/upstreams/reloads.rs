@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use hickory_proto::op::ResponseCode;
 use serde_json::json;
 
 use super::{Host, ask_domain, zone};
+use crate::support::client::{A, decode, query};
 use crate::support::crowd::{Crowd, Tally};
 use crate::support::resolver::Resolver;
 use crate::support::upstream::Upstream;
@@ -63,5 +65,34 @@ fn query_that_a_leaving_worker_waits_for_is_answered_or_servfail() {
         assert!(count(NOERROR) > 100, "{tally:?}");
         assert!(!is_always_good || count(SERVFAIL) == 0, "{tally:?}");
         assert!(changes >= 2, "{changes}, {tally:?}");
+    }
+}
+
+/// Each connection belongs to one worker; those of one that goes are closed when they are answered.
+#[test]
+fn queries_over_tcp_are_answered_before_a_leaving_worker_closes_the_connection() {
+    let resolver = Resolver::start();
+    let host = Host::new(&[resolver.address()], json!({"Workers": 2}));
+    let client = host.rollcall.client();
+    for (round, workers) in [1, 2, 1].into_iter().enumerate() {
+        let mut connections: Vec<_> = (0..12).map(|_| client.connect()).collect();
+        for (number, connection) in connections.iter_mut().enumerate() {
+            for place in 0..5 {
+                let name = format!("late-250-{round}-{number}-{place}.example");
+                connection.send(&query(&name, A));
+            }
+            // It answers out of turn, so that the others are under way by now.
+            connection.send(&query("web.marathon.mesos", A));
+            decode(&connection.receive().expect("the domain's answer"));
+        }
+        host.rollcall.reconfigure(json!({"Workers": workers}));
+        for connection in &mut connections {
+            for _ in 0..5 {
+                let answer = decode(&connection.receive().expect("an answer"));
+                let rcode = answer.metadata.response_code;
+                let ends = [ResponseCode::NoError, ResponseCode::ServFail];
+                assert!(ends.contains(&rcode), "{rcode}");
+            }
+        }
     }
 }
