@@ -12,7 +12,7 @@ use quick_cache::unsync::{self, DefaultLifecycle};
 use super::Settings;
 use super::question::{KeyParts, Question, opt_record};
 use super::reply::{Reply, is_question_of};
-use super::walk;
+use super::walk::{self, Records, Section};
 use crate::dns::message::{HEADER_BYTES, OPT_BYTES, OPTION_HEAD_BYTES, flag};
 use crate::limits::{
     CACHE_ENTRY_BYTES_EXPECTED, CACHE_ENTRY_BYTES_MIN, CACHE_ENTRY_OVERHEAD_BYTES,
@@ -49,6 +49,8 @@ pub struct Entry {
     /// the TTLs among the records, two octets each.
     octets: Box<[u8]>,
     records_bytes: u16,
+    /// How many of them come before the additional ones.
+    needed_bytes: u16,
     subnet_bytes: u8,
     /// Of the answer but for RD, CD and TC.
     flags: u16,
@@ -187,6 +189,8 @@ impl Entry {
             }
         };
         let records = message.get(reply.question_end..records_end)?;
+        let needed_end = additional_at(message, reply.question_end)?.unwrap_or(records_end);
+        let needed_bytes = needed_end.checked_sub(reply.question_end)?;
         let subnet = subnet_of(message, reply, parts.subnet)?;
         let places_bytes = 2 * reply.ttl_places.len();
         let mut octets = Vec::with_capacity(records.len() + subnet.len() + places_bytes);
@@ -201,6 +205,7 @@ impl Entry {
         let (_, flags) = walk::id_and_flags(message)?;
         Some(Self {
             records_bytes: u16::try_from(records.len()).ok()?,
+            needed_bytes: u16::try_from(needed_bytes).ok()?,
             subnet_bytes: u8::try_from(subnet.len()).ok()?,
             octets: octets.into(),
             flags: flags & !(flag::AA | flag::TC | flag::RD | flag::CD),
@@ -225,8 +230,9 @@ impl Entry {
     /// Writes the answer to a question of the entry's key, and returns its length: ID, spelling, RD and
     /// CD are the question's; AA is clear; AD stays for those who can tell; OPT is our own, where the
     /// question has one. TTLs are what is left of them, rounded down, so that 0 is seen in the last
-    /// second only; those of a stale answer are 30. An answer of over `bytes_max` is cut behind the
-    /// question and has TC. `None`: the buffer is too short.
+    /// second only; those of a stale answer are 30. An answer of over `bytes_max` goes without its
+    /// additional records; one that is too long even so is cut behind the question and has TC. `None`:
+    /// the buffer is too short.
     pub fn write(
         &self,
         question: &Question<'_>,
@@ -242,17 +248,25 @@ impl Entry {
             Some(_) => OPT_BYTES + subnet.len(),
             None => 0,
         };
-        let is_cut = question_octets.len() + records.len() + opt_bytes > bytes_max;
-        let records = if is_cut { &[] } else { records };
+        let room = bytes_max.checked_sub(question_octets.len() + opt_bytes);
+        let fits = |records: &[u8]| room.is_some_and(|room| records.len() <= room);
+        let needed = records.get(..usize::from(self.needed_bytes))?;
+        let [answers, authorities, additionals] = self.counts;
+        // TC is for what an answer cannot be without (RFC 2181, 9).
+        let (records, [answers, authorities, additionals], is_cut) = if fits(records) {
+            (records, [answers, authorities, additionals], false)
+        } else if fits(needed) {
+            (needed, [answers, authorities, 0], false)
+        } else {
+            (&[][..], [0; 3], true)
+        };
         let length = question_octets.len() + records.len() + opt_bytes;
         let out = out.get_mut(..length)?;
         let (question_place, rest) = out.split_at_mut_checked(question_octets.len())?;
         let (records_place, opt_place) = rest.split_at_mut_checked(records.len())?;
         question_place.copy_from_slice(question_octets);
         records_place.copy_from_slice(records);
-        if !is_cut {
-            self.put_ttls(places, records_place, now, stale)?;
-        }
+        self.put_ttls(places, records_place, now, stale);
         let mut flags = self.flags | question.flags & (flag::RD | flag::CD);
         if !question.takes_authentic_data() {
             flags &= !flag::AD;
@@ -260,7 +274,6 @@ impl Entry {
         if is_cut {
             flags |= flag::TC;
         }
-        let [answers, authorities, additionals] = if is_cut { [0; 3] } else { self.counts };
         let additionals = additionals + u16::from(question.edns.is_some());
         if let Some(edns) = question.edns {
             let (fixed, option) = opt_place.split_first_chunk_mut::<OPT_BYTES>()?;
@@ -277,22 +290,30 @@ impl Entry {
         Some(length)
     }
 
-    fn put_ttls(&self, places: &[u8], records: &mut [u8], now: Instant, stale: bool) -> Option<()> {
+    fn put_ttls(&self, places: &[u8], records: &mut [u8], now: Instant, stale: bool) {
         let age = now.saturating_duration_since(self.stored_at);
         let age_seconds = age.as_secs() + u64::from(age.subsec_nanos() != 0);
         let age_seconds = u32::try_from(age_seconds).unwrap_or(u32::MAX);
         let (places, _) = places.as_chunks();
         for place in places {
             let place = usize::from(u16::from_le_bytes(*place));
-            let ttl = records.get_mut(place..)?.first_chunk_mut::<4>()?;
+            let ttl = records.get_mut(place..).and_then(<[u8]>::first_chunk_mut);
+            // This record and those behind it are left out.
+            let Some(ttl) = ttl else { return };
             let shown = match stale {
                 true => CACHE_STALE_TTL_SECONDS,
                 false => u32::from_be_bytes(*ttl).saturating_sub(age_seconds),
             };
             *ttl = shown.to_be_bytes();
         }
-        Some(())
     }
+}
+
+/// Where the first additional record stands, be it OPT.
+fn additional_at(message: &[u8], question_end: usize) -> Option<Option<usize>> {
+    let mut records = Records::behind(message, question_end)?.flatten();
+    let first = records.find(|record| record.section == Section::Additional);
+    Some(first.map(|record| record.owner_at))
 }
 
 /// The TTL that a record has in the first answer from the cache. Bounds hold for what clients see, too,

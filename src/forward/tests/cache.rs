@@ -248,6 +248,28 @@ fn too_large_an_answer_is_cut_behind_the_question() {
 }
 
 #[test]
+fn additional_records_are_left_out_where_there_is_no_room_for_all() {
+    let mut keeper = Keeper::new();
+    let some = |count: u8, last| -> Vec<_> { (0..count).map(|_| a(QNAME, 300, last)).collect() };
+    keeper.keep(&a_query(), 0, [&some(10, 1), &some(10, 2), &some(20, 3)]);
+    let message = keeper.answer(&a_query(), 2_000).expect("a hit");
+    assert!(!message.metadata.truncation);
+    let counts = |message: &Message| {
+        [&message.answers, &message.authorities, &message.additionals].map(Vec::len)
+    };
+    assert_eq!(counts(&message), [10, 10, 0]);
+    assert!(message.all_sections().all(|record| record.ttl == 298));
+    let with_opt = query("www.example", rtype::A, RD, &opt(0, &[]));
+    let message = keeper.answer(&with_opt, 0).expect("a hit");
+    assert_eq!(counts(&message), [10, 10, 20]);
+    // What is needed is too long.
+    keeper.keep(&a_query(), 0, [&some(30, 1), &some(10, 2), &some(20, 3)]);
+    let message = keeper.answer(&a_query(), 0).expect("a hit");
+    assert!(message.metadata.truncation);
+    assert_eq!(counts(&message), [0; 3]);
+}
+
+#[test]
 fn subnet_of_the_answer_goes_with_it() {
     let mut keeper = Keeper::new();
     let asked = query("www.example", rtype::A, RD, &opt(0, &SUBNET_OPTION));

@@ -68,6 +68,10 @@ a.b.c TXT "c and b are empty"
 zero 0 A 192.0.2.10
 "#,
     );
+    for number in 0..8 {
+        zone += &format!("_many._tcp SRV 0 0 {number} host{number}\n");
+        zone += &format!("host{number} A 192.0.2.{number}\nhost{number} AAAA 2001:db8::{number}\n");
+    }
     for (name, count) in [("medium", 10), ("large", 25), ("big", 80)] {
         for number in 0..count {
             zone += &format!("{name} TXT {number:063}\n");
@@ -302,3 +306,25 @@ const PLAIN_TCP_AD: Manner = Manner {
     flags: AD,
     ..PLAIN_TCP
 };
+
+/// RFC 2181, 9: TC is for what an answer cannot be without.
+#[test]
+fn additional_records_of_the_cache_that_do_not_fit_are_left_out_without_tc() {
+    let knot = Upstream::knot(&zone());
+    let host = Host::new(&[knot.address()], json!({"Workers": 1}));
+    let question = ("_many._tcp.example", SRV);
+    let whole = ask(&host.rollcall.client(), question, PLAIN_TCP);
+    assert_eq!((whole.answers.len(), whole.additionals.len()), (8, 16));
+    let over_udp = Manner {
+        over_tcp: false,
+        ..PLAIN_TCP
+    };
+    for client in [knot.client(), host.rollcall.client()] {
+        let octets = ask_octets(&client, question, over_udp);
+        assert!(octets.len() <= 512, "{}", octets.len());
+        let message = decode(&octets);
+        assert!(!message.metadata.truncation, "{message}");
+        assert_eq!(message.answers.len(), 8, "{message}");
+        assert!(message.additionals.len() < 16, "{message}");
+    }
+}
