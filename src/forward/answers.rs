@@ -13,7 +13,7 @@ const ANCOUNT_AT: usize = 6;
 const ARCOUNT_AT: usize = 10;
 const ARCOUNT_END: usize = 12;
 
-/// Header and question and nothing else, with an RCODE.
+/// Header and question and nothing else, with an RCODE. Without RA, as mesos-dns has it.
 pub fn failure(question: &Question<'_>, rcode: Rcode, out: &mut [u8]) -> Option<usize> {
     bare(question, rcode as u16 & 15, out)
 }
@@ -29,7 +29,7 @@ fn bare(question: &Question<'_>, flags: u16, out: &mut [u8]) -> Option<usize> {
     out.get_mut(..end)?
         .copy_from_slice(question.message.get(..end)?);
     let copied = question.flags & (flag::OPCODE_MASK | flag::RD | flag::CD);
-    let flags = flag::QR | flag::RA | copied | flags;
+    let flags = flag::QR | copied | flags;
     out.get_mut(2..4)?.copy_from_slice(&flags.to_be_bytes());
     out.get_mut(ANCOUNT_AT..ARCOUNT_END)?.fill(0);
     let Some(edns) = &question.edns else {
@@ -46,17 +46,21 @@ fn bare(question: &Question<'_>, flags: u16, out: &mut [u8]) -> Option<usize> {
 }
 
 /// A reply as it is, for one who asked the same: with its ID and its spelling of the name. Without OPT
-/// where it asked without (RFC 6891, 6.1.1); longer than it takes: `cut`.
+/// where it asked without and the reply is to one who asked with it (RFC 6891, 6.1.1); longer than it
+/// takes: `cut`.
 pub fn passed_on(
     question: &Question<'_>,
     message: &[u8],
     reply: &Reply,
+    was_asked_with_edns: bool,
     bytes_max: usize,
     out: &mut [u8],
 ) -> Option<usize> {
     let (bytes, is_opt_cut) = match &reply.opt_at {
         // What follows it would move.
-        Some(opt) if question.edns.is_none() && opt.end == message.len() => (opt.start, true),
+        Some(opt) if was_asked_with_edns && question.edns.is_none() && opt.end == message.len() => {
+            (opt.start, true)
+        }
         _ => (message.len(), false),
     };
     let [_, _, f0, f1] = *message.first_chunk()?;

@@ -22,7 +22,8 @@ use crate::limits::{FORWARD_ATTEMPTS_MAX, TCP_MESSAGE_BYTES_MAX};
 /// What those who wait are given.
 #[derive(Clone, Copy)]
 enum Given<'a> {
-    Reply(&'a [u8], &'a Reply),
+    /// To a query that had EDNS or not.
+    Reply(&'a [u8], &'a Reply, bool),
     Stale(&'a Entry),
     ServFail,
 }
@@ -163,7 +164,7 @@ impl Forwarder<'_> {
                 self.cache.insert(&question, message, reply, settings, now);
             }
         }
-        let given = Given::Reply(message, reply);
+        let given = Given::Reply(message, reply, has_edns(&flight.query));
         for waiter in &waiters {
             give(waiter, given, now, &mut self.outgoing, out);
         }
@@ -183,7 +184,7 @@ impl Forwarder<'_> {
         let worst = flight.worst.as_deref();
         let reply = worst.and_then(reply::read);
         let given = match (worst, &reply) {
-            (Some(message), Some(reply)) => Given::Reply(message, reply),
+            (Some(message), Some(reply)) => Given::Reply(message, reply, has_edns(&flight.query)),
             _ => Given::ServFail,
         };
         for waiter in &waiters {
@@ -374,6 +375,11 @@ fn question_end(query: &[u8]) -> usize {
     }
 }
 
+fn has_edns(query: &[u8]) -> bool {
+    let mut names = LowerName::default();
+    matches!(parse(query, &mut names), Parsed::Query(query) if query.edns.is_some())
+}
+
 /// Sends one who waits what it is given.
 fn give(
     waiter: &Waiter,
@@ -392,8 +398,8 @@ fn give(
     let bytes_max = bytes_max(&question, matches!(waiter.way, Way::Tcp { .. }));
     let bytes = match (&waiter.begun, given) {
         (_, Given::ServFail) => failure(&question, Rcode::ServFail, outgoing),
-        (None, Given::Reply(message, reply)) => {
-            passed_on(&question, message, reply, bytes_max, outgoing)
+        (None, Given::Reply(message, reply, with_edns)) => {
+            passed_on(&question, message, reply, with_edns, bytes_max, outgoing)
         }
         (None, Given::Stale(entry)) => entry.write(&question, now, true, bytes_max, outgoing),
         (Some(begun), given) => complete(&question, begun, given, now, bytes_max, outgoing),
@@ -415,7 +421,9 @@ fn complete(
     let bytes = begun.answer.len();
     outgoing.get_mut(..bytes)?.copy_from_slice(&begun.answer);
     match given {
-        Given::Reply(message, _) => follow::complete(question, outgoing, bytes, message, bytes_max),
+        Given::Reply(message, _, _) => {
+            follow::complete(question, outgoing, bytes, message, bytes_max)
+        }
         Given::Stale(entry) => {
             let target = first_name(begun.answer.get(begun.target_at..)?)?;
             let mut query = Vec::new();

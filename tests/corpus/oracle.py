@@ -405,6 +405,8 @@ class Program:
         self.t0 = int(time.time()) - 2
         e = {"PATH": os.environ.get("PATH", os.defpath), "HOME": tmp, "LANG": "C.UTF-8"}
         e.update({k: v for k, v in os.environ.items() if k.startswith(("LD_", "RUST_", "ASAN_", "LLVM_PROFILE"))})
+        # The recordings are of a server that remembers nothing.
+        e["ROLLCALL_CACHE_BYTES"] = "0"
         e.update(env or {})
         self.p = subprocess.Popen([binary, "-config=" + self.path], cwd=tmp, stdout=self.logf, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=e, preexec_fn=die_with_parent)
 
