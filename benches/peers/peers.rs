@@ -37,20 +37,30 @@ impl Setup {
     /// Rollcall with every engine that works here, and notes about others.
     pub fn rollcalls(&self) -> (Vec<Peer>, Vec<String>) {
         let binary = rollcall();
-        let (mut peers, mut notes) = (Vec::new(), Vec::new());
-        for engine in ["epoll", "uring"] {
-            match self.chosen_for(engine) {
-                chosen if chosen.starts_with(&format!("datagrams: {engine}")) => {
-                    let name = format!("rollcall {engine}");
-                    peers.push(self.rollcall(&name, &binary, Some(engine)));
-                }
-                chosen => notes.push(format!("no engine {engine} here: {chosen}")),
-            }
-        }
+        let (engines, notes) = self.engines();
+        let ours = engines.into_iter().map(|engine| {
+            let name = format!("rollcall {engine}");
+            self.rollcall(&name, &binary, Some(engine))
+        });
+        let mut peers: Vec<_> = ours.collect();
         if let Ok(before) = env::var("ROLLCALL_BEFORE") {
             peers.push(self.rollcall("before", &before, None));
         }
         (peers, notes)
+    }
+
+    /// Those that work here, and notes about others.
+    pub fn engines(&self) -> (Vec<&'static str>, Vec<String>) {
+        let (mut engines, mut notes) = (Vec::new(), Vec::new());
+        for engine in ["epoll", "uring"] {
+            match self.chosen_for(engine) {
+                chosen if chosen.starts_with(&format!("datagrams: {engine}")) => {
+                    engines.push(engine);
+                }
+                chosen => notes.push(format!("no engine {engine} here: {chosen}")),
+            }
+        }
+        (engines, notes)
     }
 
     /// The floor and all others that are installed, and notes about those that are not.
@@ -293,7 +303,7 @@ zone \"mesos\" {{ type primary; file \"{zone}\"; check-names ignore; }};
         peer.command.splice(..0, ["env".to_owned(), limit]);
     }
 
-    fn peer(&self, name: &str, command: &[&str], version_flag: &str) -> Peer {
+    pub fn peer(&self, name: &str, command: &[&str], version_flag: &str) -> Peer {
         Peer {
             name: name.to_owned(),
             version: version(command[0], version_flag),
@@ -309,7 +319,7 @@ zone \"mesos\" {{ type primary; file \"{zone}\"; check-names ignore; }};
     }
 
     /// A directory for what a server writes.
-    fn place(&self, name: &str) -> String {
+    pub fn place(&self, name: &str) -> String {
         let place = self.directory.join(format!("{name}-{}", self.workers));
         fs::create_dir_all(&place).expect("a directory below target");
         place.display().to_string()
@@ -319,7 +329,7 @@ zone \"mesos\" {{ type primary; file \"{zone}\"; check-names ignore; }};
         self.zone_file.display().to_string()
     }
 
-    fn write(&self, name: &str, ending: &str, text: &str) -> String {
+    pub fn write(&self, name: &str, ending: &str, text: &str) -> String {
         let name = format!("{name}-{}.{ending}", self.workers).replace(' ', "-");
         let file = self.directory.join(name);
         fs::write(&file, text).expect("a configuration");

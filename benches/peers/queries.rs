@@ -110,20 +110,28 @@ impl Queries {
     pub fn every(zone: &Zone, count_max: usize) -> Self {
         let pools = Pools::new(zone);
         let mut random = fastrand::Rng::with_seed(1);
-        let mut queries = Self {
-            octets: Vec::new(),
-            places: Vec::new(),
-            names: pools.a.len() + pools.srv.len(),
-        };
-        for &(name, count) in pools.a.iter().take(count_max) {
-            queries.add(name, Type::A, 0, count);
-        }
+        let mut queries = Self::addresses(zone, count_max);
+        queries.names += pools.srv.len();
         for &(name, count) in pools.srv.iter().take(count_max) {
             queries.add(name, Type::Srv, 0, count);
         }
         for _ in 0..queries.len() / 8 {
             queries.add_empty(&pools, zone, &mut random);
             queries.add_absent(&pools, zone, &mut random);
+        }
+        queries
+    }
+
+    /// The addresses of every name that `A` draws from, once, up to a bound.
+    pub fn addresses(zone: &Zone, count_max: usize) -> Self {
+        let pools = Pools::new(zone);
+        let mut queries = Self {
+            octets: Vec::new(),
+            places: Vec::new(),
+            names: pools.a.len(),
+        };
+        for &(name, count) in pools.a.iter().take(count_max) {
+            queries.add(name, Type::A, 0, count);
         }
         queries
     }

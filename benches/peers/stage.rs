@@ -108,7 +108,7 @@ impl Stage {
 
 impl Server {
     /// Returns when it answers for a name of the cluster.
-    fn start(peer: Peer, workers: usize, cores: &Cores, name: &str) -> Result<Self, String> {
+    pub fn start(peer: Peer, workers: usize, cores: &Cores, name: &str) -> Result<Self, String> {
         let cores = cores.of_server(workers);
         let mut process = Process::start(&peer.command, &cores, &peer.log);
         let begin = Instant::now();
@@ -140,7 +140,8 @@ pub fn answers(server: SocketAddr, name: &str, expect: Expect) -> bool {
     came && (expect == Expect::Echo || answer[3] & 15 == 0 && answer[6..8] != [0, 0])
 }
 
-fn read_zone(http: SocketAddr) -> Result<Zone, String> {
+/// All names of a Rollcall.
+pub fn read_zone(http: SocketAddr) -> Result<Zone, String> {
     let told = ureq::get(format!("http://{http}/v1/axfr"))
         .call()
         .map_err(|error| error.to_string())?;
