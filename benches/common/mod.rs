@@ -9,7 +9,7 @@ use rollcall::mesos::cluster::{
     TaskState, Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
-use rollcall::records::{Naming, World};
+use rollcall::records::{Naming, Rules, World};
 use rollcall::responses::zone::Answering;
 
 const INSTANCES: usize = 4;
@@ -54,6 +54,8 @@ fn task(index: usize, agents: &[Arc<Agent>], random: &mut fastrand::Rng) -> Task
                 .into(),
         )]
         .into(),
+        is_unhealthy: false,
+        is_bridge: false,
         port_ranges: [(port, port + 1)].into(),
         discovery: app.is_multiple_of(2).then(|| Box::new(discovery)),
         faults: None,
@@ -70,6 +72,7 @@ pub fn world(tasks: usize) -> World {
                 id: format!("20c0-S{index}").into(),
                 hostname: format!("agent-{index}.example.com").into(),
                 pid: Some(endpoint(&format!("10.{a}.{b}.{c}"), 5051)),
+                domain: None,
             })
         })
         .collect();
@@ -109,6 +112,7 @@ pub fn world(tasks: usize) -> World {
             soa_mname: "ns1.mesos.".into(),
             listener_addresses: [[127, 0, 0, 1].into()].into(),
             statics: Arc::default(),
+            rules: Rules::default(),
         }),
     }
 }

@@ -39,6 +39,7 @@ While it runs, POST to it (each answers JSON; counts and roles by GET too):
 
   /simulate/step?count=N  /simulate/step-app?name=APP&count=N
   /simulate/agent?index=N&do=lose|return|remove
+  /simulate/health?app=APP&instance=N&is=good|bad|unknown
   /simulate/framework?do=add&name=NAME&app=APP&tasks=N
   /simulate/framework?index=N&do=tear-down|update&hostname=H&pid=P
   /simulate/stream?do=FAULT&for=open|new|all   normal, disconnect, hang-up,

@@ -45,6 +45,7 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
             "CacheMinTTL" => Value::from(config.cache_ttl_min_seconds),
             "CacheMaxTTL" => Value::from(config.cache_ttl_max_seconds),
             "ClientSubnetFrom" => list(&config.client_subnet_from),
+            "Unhealthy" => Value::from(config.unhealthy.name()),
             "ChaosOn" => Value::from(config.chaos_on),
             "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {
                 Value::from("")

@@ -16,7 +16,9 @@ use super::settings::Settings;
 use super::static_file::static_file;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
-use super::{Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled};
+use super::{
+    Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled, Unhealthy,
+};
 use crate::limits::LISTENERS_MAX;
 use crate::zonefile::Around;
 
@@ -202,6 +204,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         reverse_dns_on: settings.boolean("ReverseDnsOn")?,
         resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,
         client_subnet_from: forwarding::blocks(settings, "ClientSubnetFrom")?,
+        unhealthy: unhealthy(settings)?,
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,
         engine: engine(settings)?,
@@ -312,6 +315,14 @@ fn source(settings: &Settings) -> Result<Source, ConfigError> {
     let mut all = Source::ALL.into_iter();
     all.find(|source| source.name() == text)
         .ok_or_else(|| settings.wrong(KEY, "unknown source", "right would be auto, stream or poll"))
+}
+
+fn unhealthy(settings: &Settings) -> Result<Unhealthy, ConfigError> {
+    const KEY: &str = "Unhealthy";
+    let text = settings.text(KEY)?;
+    let mut all = Unhealthy::ALL.into_iter();
+    all.find(|unhealthy| unhealthy.name() == text)
+        .ok_or_else(|| settings.wrong(KEY, "unknown rule", "right would be serve, last or omit"))
 }
 
 fn engine(settings: &Settings) -> Result<Engine, ConfigError> {

@@ -119,6 +119,8 @@ pub struct Config {
     pub resolv_subnet_first: bool,
     /// `ClientSubnetFrom` (Rollcall's own): whose client subnet option is believed.
     pub client_subnet_from: Vec<Subnet>,
+    /// `Unhealthy` (Rollcall's own).
+    pub unhealthy: Unhealthy,
     /// `ChaosOn` (Rollcall's own): answer `version.bind` and `hostname.bind` in class CHAOS.
     pub chaos_on: bool,
     /// `Workers` (Rollcall's own): answering threads; 0: one for each core of the affinity mask.
@@ -201,6 +203,27 @@ impl Source {
             Self::Auto => "auto",
             Self::Stream => "stream",
             Self::Poll => "poll",
+        }
+    }
+}
+
+/// What becomes of the records of unhealthy tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unhealthy {
+    Serve,
+    Last,
+    Omit,
+}
+
+impl Unhealthy {
+    pub const ALL: [Self; 3] = [Self::Serve, Self::Last, Self::Omit];
+
+    /// As `Unhealthy` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Last => "last",
+            Self::Omit => "omit",
         }
     }
 }

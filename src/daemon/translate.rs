@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DaemonError;
-use crate::config::{Config, IpSource};
+use crate::config::{self, Config, IpSource};
 use crate::dns::name::wire_from_text;
 use crate::dns::subnet::Subnet;
 use crate::forward::{self, routes::Routes};
 use crate::limits::FORWARD_TIMEOUT_OF_ZERO;
 use crate::mesos::cluster::{AddressSource, Endpoint};
 use crate::mesos::http::Http;
-use crate::records::Naming;
+use crate::records::{Naming, Rules, Unhealthy};
 use crate::refresh::warm::Identity;
 use crate::refresh::{self, HoldSettings, WarmSettings};
 use crate::responses::zone::Answering;
@@ -160,6 +160,13 @@ fn naming(config: &Config) -> Naming {
             .as_ref()
             .map(|file| Arc::clone(&file.records))
             .unwrap_or_default(),
+        rules: Rules {
+            unhealthy: match config.unhealthy {
+                config::Unhealthy::Serve => Unhealthy::Serve,
+                config::Unhealthy::Last => Unhealthy::Last,
+                config::Unhealthy::Omit => Unhealthy::Omit,
+            },
+        },
     }
 }
 

@@ -212,6 +212,8 @@ fn by_id<T>(list: &[Arc<T>], id: impl Fn(&T) -> &Arc<str>) -> HashMap<&str, &Arc
 fn gives_the_same(one: &Task, other: &Task) -> bool {
     one.name == other.name
         && one.addresses == other.addresses
+        && one.is_unhealthy == other.is_unhealthy
+        && one.is_bridge == other.is_bridge
         && one.discovery == other.discovery
         && (one.port_ranges == other.port_ranges
             || sum_of_ranges(&one.port_ranges) == sum_of_ranges(&other.port_ranges))

@@ -111,6 +111,14 @@ pub struct Agent {
     pub hostname: Arc<str>,
     /// `None` where the document had none that could be read.
     pub pid: Option<Endpoint>,
+    pub domain: Option<FaultDomain>,
+}
+
+/// Where a machine stands (`domain.fault_domain`). Zones of two regions may share a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultDomain {
+    pub region: Arc<str>,
+    pub zone: Arc<str>,
 }
 
 /// A running task. Equal tasks may stand at different places of their documents.
@@ -128,6 +136,10 @@ pub struct Task {
     pub running_since: f64,
     /// Addresses of the latest running status, by source; sources that gave none are absent.
     pub addresses: Few<(AddressSource, IpAddr)>,
+    /// That status says that it is not healthy.
+    pub is_unhealthy: bool,
+    /// In a Docker network of its host's own (`BRIDGE`).
+    pub is_bridge: bool,
     /// `resources.ports`: inclusive ranges, in the document's order.
     pub port_ranges: Few<(u16, u16)>,
     pub discovery: Option<Box<Discovery>>,
@@ -180,6 +192,8 @@ impl PartialEq for Task {
             ordinal: _,
             running_since: _,
             addresses,
+            is_unhealthy,
+            is_bridge,
             port_ranges,
             discovery,
             faults,
@@ -190,6 +204,8 @@ impl PartialEq for Task {
             && *agent_id == other.agent_id
             && *state == other.state
             && *addresses == other.addresses
+            && *is_unhealthy == other.is_unhealthy
+            && *is_bridge == other.is_bridge
             && *port_ranges == other.port_ranges
             && *discovery == other.discovery
             && *faults == other.faults
@@ -317,6 +333,8 @@ mod tests {
             ordinal,
             running_since: NO_STATUS,
             addresses: Few::default(),
+            is_unhealthy: false,
+            is_bridge: false,
             port_ranges: Few::default(),
             discovery: None,
             faults: None,
@@ -328,6 +346,7 @@ mod tests {
             id: id.into(),
             hostname: hostname.into(),
             pid: None,
+            domain: None,
         })
     }
 

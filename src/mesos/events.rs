@@ -15,6 +15,7 @@ use super::cut::{CutError, Cutter, Kind};
 use super::decode::{Decoder, repair};
 use super::fields::{Loose, Text, fold};
 use super::skips::Skips;
+pub use super::task::Running;
 pub use super::v1::TaskUpdate;
 use super::v1::{
     AgentAddedFields, AgentFields, AgentRemovedFields, FrameworkFields, FrameworkRemovedFields,

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A string; missing or null is empty.
@@ -25,9 +26,24 @@ pub enum Loose<'a> {
     Missing,
     Text(Cow<'a, str>),
     Number(f64),
-    /// `true`, `false`, a list or an object.
+    Truth(bool),
+    /// A list or an object.
     Other,
 }
+
+impl Loose<'_> {
+    /// The text; empty for anything else.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => "",
+        }
+    }
+}
+
+/// An object without which the one that it stands in is as good: of another type it is empty.
+#[derive(Debug, Default)]
+pub struct Loosely<T>(pub T);
 
 /// A list; missing or null is empty.
 #[derive(Debug)]
@@ -146,6 +162,21 @@ object! {
         "statuses" => statuses: List<StatusFields<'a>>,
         "resources" => resources: ResourcesFields<'a>,
         "discovery" => discovery: DiscoveryFields<'a>,
+        "container" => container: Loosely<ContainerInfoFields<'a>>,
+    }
+}
+
+object! {
+    /// How the task was to be run.
+    ContainerInfoFields {
+        "type" => kind: Loose<'a>,
+        "docker" => docker: Loosely<DockerFields<'a>>,
+    }
+}
+
+object! {
+    DockerFields {
+        "network" => network: Loose<'a>,
     }
 }
 
@@ -155,6 +186,7 @@ object! {
         "timestamp" => timestamp: Real,
         "labels" => labels: List<LabelFields<'a>>,
         "container_status" => container: ContainerFields<'a>,
+        "healthy" => healthy: Loose<'a>,
     }
 }
 
@@ -218,6 +250,26 @@ object! {
         "id" => id: Text<'a>,
         "hostname" => hostname: Text<'a>,
         "pid" => pid: Loose<'a>,
+        "domain" => domain: Loosely<DomainFields<'a>>,
+    }
+}
+
+object! {
+    DomainFields {
+        "fault_domain" => fault_domain: Loosely<FaultDomainFields<'a>>,
+    }
+}
+
+object! {
+    FaultDomainFields {
+        "region" => region: Loosely<PlaceFields<'a>>,
+        "zone" => zone: Loosely<PlaceFields<'a>>,
+    }
+}
+
+object! {
+    PlaceFields {
+        "name" => name: Loose<'a>,
     }
 }
 
@@ -310,8 +362,8 @@ impl<'a> Deserialize<'a> for Loose<'a> {
             fn visit_u64<E>(self, number: u64) -> Result<Loose<'a>, E> {
                 Ok(Loose::Number(number as f64))
             }
-            fn visit_bool<E>(self, _: bool) -> Result<Loose<'a>, E> {
-                Ok(Loose::Other)
+            fn visit_bool<E>(self, truth: bool) -> Result<Loose<'a>, E> {
+                Ok(Loose::Truth(truth))
             }
             fn visit_unit<E>(self) -> Result<Loose<'a>, E> {
                 Ok(Loose::Missing)
@@ -324,6 +376,43 @@ impl<'a> Deserialize<'a> for Loose<'a> {
             }
         }
         deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+impl<'a, T: Deserialize<'a> + Default> Deserialize<'a> for Loosely<T> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LooselyVisitor<T>(PhantomData<T>);
+        impl<'a, T: Deserialize<'a> + Default> Visitor<'a> for LooselyVisitor<T> {
+            type Value = Loosely<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_unit<E>(self) -> Result<Loosely<T>, E> {
+                Ok(Loosely::default())
+            }
+            fn visit_seq<A: SeqAccess<'a>>(self, list: A) -> Result<Loosely<T>, A::Error> {
+                IgnoredAny.visit_seq(list).map(|_| Loosely::default())
+            }
+            fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Loosely<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Loosely)
+            }
+        }
+        deserializer.deserialize_any(LooselyVisitor(PhantomData))
     }
 }
 

@@ -289,6 +289,7 @@ mod tests {
             id: "".into(),
             hostname: "not.this".into(),
             pid: Some(endpoint("agent.test")),
+            domain: None,
         });
         let cluster = Cluster {
             leader: Some(endpoint("leader.test")),

@@ -125,11 +125,12 @@ impl Live {
         next.state = update.state;
         // A status takes the place of the one before it where both are of one state, and so counts
         // whatever its time says; behind other statuses the later one counts.
-        if let Some((since, addresses)) = update.running
-            && (was_served || since > next.running_since)
+        if let Some(running) = update.running
+            && (was_served || running.since > next.running_since)
         {
-            next.running_since = since;
-            next.addresses = addresses;
+            next.running_since = running.since;
+            next.addresses = running.addresses;
+            next.is_unhealthy = running.is_unhealthy;
         }
         self.put_task(Arc::new(next))
     }

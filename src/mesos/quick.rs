@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::{List, Loose, Real, Text};
+use super::fields::{List, Loose, Loosely, Real, Text};
 use crate::sys::block::plain_text_length;
 
 /// What can be read so; `object!` makes it of objects.
@@ -246,7 +246,18 @@ impl<'a> Quick<'a> for Loose<'a> {
             b'n' => scan.word(b"null").map(|()| Self::Missing),
             b'"' => scan.owned_text().map(Self::Text),
             b'-' | b'0'..=b'9' => scan.real().map(Self::Number),
+            b't' => scan.word(b"true").map(|()| Self::Truth(true)),
+            b'f' => scan.word(b"false").map(|()| Self::Truth(false)),
             _ => scan.skip(0).map(|()| Self::Other),
+        }
+    }
+}
+
+impl<'a, T: Quick<'a> + Default> Quick<'a> for Loosely<T> {
+    fn read(scan: &mut Scan<'a>) -> Option<Self> {
+        match scan.peek() {
+            b'{' => T::read(scan).map(Self),
+            _ => scan.skip(0).map(|()| Self::default()),
         }
     }
 }

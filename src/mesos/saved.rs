@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{
-    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, NO_STATUS, Task,
-    TaskState, Tasks,
+    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, FaultDomain, Framework,
+    NO_STATUS, Task, TaskState, Tasks,
 };
 use super::hosts::Hosts;
 
@@ -49,6 +49,8 @@ struct SavedAgent {
     id: TextId,
     hostname: TextId,
     pid: Option<SavedEndpoint>,
+    /// Region and zone.
+    domain: Option<(TextId, TextId)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +62,8 @@ struct SavedTask<'a> {
     ordinal: u32,
     /// Source, as its place in `SOURCES`, and address.
     addresses: Vec<(u8, IpAddr)>,
+    is_unhealthy: bool,
+    is_bridge: bool,
     port_ranges: Vec<(u16, u16)>,
     discovery: Option<SavedDiscovery>,
 }
@@ -106,6 +110,7 @@ pub fn to_octets(cluster: &Cluster, hosts: &Hosts) -> Result<Vec<u8>, postcard::
                 id: texts.id(&agent.id),
                 hostname: texts.id(&agent.hostname),
                 pid: agent.pid.as_ref().map(|pid| texts.endpoint(pid)),
+                domain: agent.domain.as_ref().map(|it| texts.domain(it)),
             })
             .collect(),
         tasks: cluster.tasks.iter().map(|task| texts.task(task)).collect(),
@@ -136,6 +141,7 @@ pub fn from_octets(octets: &[u8]) -> Result<(Cluster, Hosts), NoCluster> {
             id: known.text(agent.id)?,
             hostname: known.text(agent.hostname)?,
             pid: known.endpoint(agent.pid)?,
+            domain: known.domain(agent.domain)?,
         }))
     });
     let frameworks: Vec<_> = frameworks.collect::<Result<_, _>>()?;
@@ -184,6 +190,10 @@ impl<'a> Texts<'a> {
         }
     }
 
+    fn domain(&mut self, domain: &'a FaultDomain) -> (TextId, TextId) {
+        (self.id(&domain.region), self.id(&domain.zone))
+    }
+
     fn task(&mut self, task: &'a Task) -> SavedTask<'a> {
         let place = |source| SOURCES.iter().position(|known| *known == source);
         SavedTask {
@@ -197,6 +207,8 @@ impl<'a> Texts<'a> {
                 .iter()
                 .map(|&(source, address)| (place(source).unwrap_or_default() as u8, address))
                 .collect(),
+            is_unhealthy: task.is_unhealthy,
+            is_bridge: task.is_bridge,
             port_ranges: task.port_ranges.to_vec(),
             discovery: task.discovery.as_ref().map(|discovery| SavedDiscovery {
                 name: self.id(&discovery.name),
@@ -226,6 +238,16 @@ impl Known {
             })
         };
         saved.map(endpoint).transpose()
+    }
+
+    fn domain(&self, saved: Option<(TextId, TextId)>) -> Result<Option<FaultDomain>, NoCluster> {
+        let domain = |(region, zone)| {
+            Ok(FaultDomain {
+                region: self.text(region)?,
+                zone: self.text(zone)?,
+            })
+        };
+        saved.map(domain).transpose()
     }
 
     fn task(&self, saved: &SavedTask<'_>) -> Result<Task, NoCluster> {
@@ -258,6 +280,8 @@ impl Known {
             // Whatever a master says of it counts.
             running_since: NO_STATUS,
             addresses: addresses?.into(),
+            is_unhealthy: saved.is_unhealthy,
+            is_bridge: saved.is_bridge,
             port_ranges: saved.port_ranges.clone().into(),
             discovery: saved.discovery.as_ref().map(discovery).transpose()?,
             faults: None,

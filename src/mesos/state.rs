@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::fields::{AgentFields, Loose, TaskFields, Text, fold};
 use super::intern::Interner;
 use super::skips::Skips;
-use super::task::{RUNNING, read_addresses, read_discovery};
+use super::task::{RUNNING, is_bridge, read_discovery, read_domain, read_running};
 use super::values::{read_loose_pid, read_pid, read_port_ranges};
 
 /// What a document held.
@@ -169,6 +169,7 @@ impl Reader {
                 id,
                 hostname: self.names.intern(&fields.hostname.0).0,
                 pid,
+                domain: read_domain(&fields.domain.0, &mut self.names),
             }));
         }
         Ok(())
@@ -258,7 +259,7 @@ impl Reader {
         let name = match &head.name {
             Loose::Missing => "",
             Loose::Text(name) => name,
-            Loose::Number(_) | Loose::Other => {
+            Loose::Number(_) | Loose::Truth(_) | Loose::Other => {
                 // Without its name none of its tasks has one.
                 let count = self.tasks.len() - first_task;
                 self.tasks.truncate(first_task);
@@ -344,7 +345,7 @@ impl Reader {
         let (agent_id, agent_index) = self.agent_ids.intern(&fields.agent_id.0);
         let port_ranges = read_port_ranges(&fields.resources.ports.0, &mut self.faults);
         let discovery = read_discovery(&fields.discovery, &mut self.names, &mut self.faults);
-        let (running_since, addresses) = read_addresses(&fields.statuses.0);
+        let running = read_running(&fields.statuses.0);
         let task = Task {
             framework_id: framework_id.clone(),
             id: Box::from(&*fields.id.0),
@@ -352,8 +353,10 @@ impl Reader {
             agent_id,
             state: TaskState::Running,
             ordinal: self.tasks.len() as u32,
-            running_since,
-            addresses,
+            running_since: running.since,
+            addresses: running.addresses,
+            is_unhealthy: running.is_unhealthy,
+            is_bridge: is_bridge(&fields.container.0),
             port_ranges: port_ranges.into(),
             discovery,
             faults: match self.faults.is_empty() {
@@ -373,6 +376,7 @@ impl Reader {
             Ok(Loose::Text(text)) => Loose::Text(text.into_owned().into()),
             Ok(Loose::Missing) => Loose::Missing,
             Ok(Loose::Number(number)) => Loose::Number(number),
+            Ok(Loose::Truth(truth)) => Loose::Truth(truth),
             Ok(Loose::Other) | Err(_) => Loose::Other,
         })
     }

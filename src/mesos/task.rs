@@ -3,9 +3,12 @@
 
 use std::net::IpAddr;
 
-use super::cluster::{AddressSource, Discovery, DiscoveryPort, NO_STATUS};
+use super::cluster::{AddressSource, Discovery, DiscoveryPort, FaultDomain, NO_STATUS};
 use super::few::Few;
-use super::fields::{DiscoveryFields, LabelFields, Loose, NetworkFields, StatusFields};
+use super::fields::{
+    ContainerInfoFields, DiscoveryFields, DomainFields, LabelFields, Loose, NetworkFields,
+    StatusFields,
+};
 use super::intern::Interner;
 use super::skips::shorten;
 use super::values::read_address;
@@ -13,8 +16,15 @@ use super::values::read_address;
 /// The state of tasks, and of statuses, that count.
 pub const RUNNING: &str = "TASK_RUNNING";
 
-/// Addresses of a task, and the time of the status that gave them.
-pub type Addresses = (f64, Few<(AddressSource, IpAddr)>);
+/// What the status of a running task says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// The status's time; `NO_STATUS` for none.
+    pub since: f64,
+    pub addresses: Few<(AddressSource, IpAddr)>,
+    /// `healthy` is false; a task without a health check has none.
+    pub is_unhealthy: bool,
+}
 
 /// A status of a task, in the shapes of `/state` and of the v1 API.
 pub trait Status {
@@ -22,6 +32,7 @@ pub trait Status {
     fn timestamp(&self) -> f64;
     fn labels(&self) -> &[LabelFields<'_>];
     fn networks(&self) -> &[NetworkFields<'_>];
+    fn healthy(&self) -> &Loose<'_>;
 }
 
 impl Status for StatusFields<'_> {
@@ -40,10 +51,14 @@ impl Status for StatusFields<'_> {
     fn networks(&self) -> &[NetworkFields<'_>] {
         &self.container.networks.0
     }
+
+    fn healthy(&self) -> &Loose<'_> {
+        &self.healthy
+    }
 }
 
-/// Addresses of the running status with the greatest time, the first of equal ones.
-pub fn read_addresses(statuses: &[impl Status]) -> Addresses {
+/// What the running status with the greatest time says, the first of equal ones.
+pub fn read_running(statuses: &[impl Status]) -> Running {
     let mut latest = None;
     let mut latest_timestamp = NO_STATUS;
     for status in statuses {
@@ -52,12 +67,43 @@ pub fn read_addresses(statuses: &[impl Status]) -> Addresses {
             latest = Some(status);
         }
     }
-    let addresses = latest.map_or_else(Few::default, addresses_of);
-    (latest_timestamp, addresses)
+    latest.map_or_else(
+        || Running {
+            since: NO_STATUS,
+            addresses: Few::default(),
+            is_unhealthy: false,
+        },
+        running_of,
+    )
+}
+
+/// What one status says of the task that runs.
+pub fn running_of(status: &impl Status) -> Running {
+    Running {
+        since: status.timestamp(),
+        addresses: addresses_of(status),
+        is_unhealthy: matches!(status.healthy(), Loose::Truth(false)),
+    }
+}
+
+/// Whether Docker runs it in a network of the host's own, which nobody else reaches.
+pub fn is_bridge(container: &ContainerInfoFields<'_>) -> bool {
+    container.kind.text() == "DOCKER" && container.docker.0.network.text() == "BRIDGE"
+}
+
+/// Where an agent stands; `None` where it does not say both.
+pub fn read_domain(fields: &DomainFields<'_>, names: &mut Interner) -> Option<FaultDomain> {
+    let fault_domain = &fields.fault_domain.0;
+    let (region, zone) = (&fault_domain.region.0.name, &fault_domain.zone.0.name);
+    let is_known = !region.text().is_empty() && !zone.text().is_empty();
+    is_known.then(|| FaultDomain {
+        region: names.intern(region.text()).0,
+        zone: names.intern(zone.text()).0,
+    })
 }
 
 /// The addresses of one status, from all sources.
-pub fn addresses_of(status: &impl Status) -> Few<(AddressSource, IpAddr)> {
+fn addresses_of(status: &impl Status) -> Few<(AddressSource, IpAddr)> {
     let mut addresses = Vec::new();
     let mut add = |source, text: &str| {
         if let Some(address) = read_address(text) {
@@ -107,7 +153,7 @@ pub fn read_discovery(
             }
             Loose::Number(number) => Err(number.to_string()),
             Loose::Text(text) => Err(format!("{:?}", shorten(text))),
-            Loose::Other => Err("what it says".to_owned()),
+            Loose::Truth(_) | Loose::Other => Err("what it says".to_owned()),
         };
         match number {
             Ok(number) => ports.push(DiscoveryPort {
@@ -209,6 +255,77 @@ mod tests {
             found,
             wanted.map(|(source, address)| (source, address.to_owned()))
         );
+    }
+
+    #[test]
+    fn health_is_that_of_the_latest_running_status_and_only_false_counts() {
+        let is_unhealthy = |statuses: &str| {
+            let task = only_task(&format!(r#""statuses":[{statuses}]"#));
+            task.is_unhealthy
+        };
+        let status = |state: &str, timestamp: u8, healthy: &str| {
+            format!(r#"{{"state":"{state}","timestamp":{timestamp}{healthy}}}"#)
+        };
+        let (yes, no) = (r#","healthy":true"#, r#","healthy":false"#);
+        let run = |timestamp, healthy| status(RUNNING, timestamp, healthy);
+        assert!(is_unhealthy(&run(1, no)));
+        assert!(is_unhealthy(&[run(1, yes), run(2, no)].join(",")));
+        assert!(!is_unhealthy(&[run(2, yes), run(1, no)].join(",")));
+        assert!(!is_unhealthy(&[run(1, no), run(2, "")].join(",")));
+        assert!(!is_unhealthy(&status("TASK_KILLING", 1, no)));
+        for other in [yes, "", r#","healthy":null"#, r#","healthy":"false""#] {
+            assert!(!is_unhealthy(&run(1, other)), "{other}");
+        }
+        assert!(!is_unhealthy(&run(1, r#","healthy":[0]"#)));
+    }
+
+    #[test]
+    fn bridge_network_is_docker_s_and_no_odd_container_loses_the_task() {
+        let is_bridge =
+            |container: &str| only_task(&format!(r#""container":{container}"#)).is_bridge;
+        assert!(is_bridge(
+            r#"{"type":"DOCKER","docker":{"image":"a","network":"BRIDGE"}}"#
+        ));
+        for other in [
+            r#"{"type":"DOCKER","docker":{"network":"HOST"}}"#,
+            r#"{"type":"MESOS","docker":{"network":"BRIDGE"}}"#,
+            r#"{"type":"DOCKER","docker":{"network":5}}"#,
+            r#"{"type":"DOCKER","docker":["BRIDGE"]}"#,
+            r#"{"type":{},"docker":true}"#,
+            r#"{"type":"DOCKER"}"#,
+            r#""BRIDGE""#,
+            "[]",
+            "5",
+            "-5",
+            "0.5",
+            "null",
+            "false",
+        ] {
+            assert!(!is_bridge(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn real_documents_say_health_network_and_domain() {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let file = format!("{root}/tests/recordings/13-many-tasks/state.body");
+        let state = std::fs::read(file).unwrap();
+        let cluster = read_state(&state[..], u64::MAX).unwrap().cluster;
+        let named = |what: fn(&Task) -> bool| {
+            let tasks = cluster.tasks.iter().filter(|task| what(task));
+            let mut names: Vec<&str> = tasks.map(|task| &*task.name).collect();
+            names.sort_unstable();
+            names
+        };
+        let unhealthy = named(|task| task.is_unhealthy);
+        assert!(unhealthy.contains(&"healthy-false"), "{unhealthy:?}");
+        assert!(!unhealthy.contains(&"healthy-true"), "{unhealthy:?}");
+        assert_eq!(named(|task| task.is_bridge), ["docker-bridge"]);
+        for agent in cluster.agents.iter() {
+            let domain = agent.domain.as_ref().unwrap();
+            assert_eq!(&*domain.region, "eu-west");
+            assert!(domain.zone.starts_with("eu-west-1"), "{domain:?}");
+        }
     }
 
     #[test]

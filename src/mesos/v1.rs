@@ -10,12 +10,14 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::cluster::{Agent, Framework, SkippedKind, Task, TaskState};
 use super::fields::{
-    ContainerFields, DiscoveryFields, LabelFields, List, Loose, NetworkFields, Real, Text, fold,
-    is_folded, object,
+    ContainerFields, ContainerInfoFields, DiscoveryFields, DomainFields, LabelFields, List, Loose,
+    Loosely, NetworkFields, Real, Text, fold, is_folded, object,
 };
 use super::intern::Interner;
 use super::skips::{Skips, shorten};
-use super::task::{Addresses, Status, addresses_of, read_addresses, read_discovery};
+use super::task::{
+    Running, Status, is_bridge, read_discovery, read_domain, read_running, running_of,
+};
 use super::values::{PortRanges, read_loose_pid, sum_of_ranges};
 
 object! {
@@ -35,6 +37,7 @@ object! {
         "statuses" => statuses: List<StatusFields<'a>>,
         "resources" => resources: List<ResourceFields<'a>>,
         "discovery" => discovery: DiscoveryFields<'a>,
+        "container" => container: Loosely<ContainerInfoFields<'a>>,
     }
 }
 
@@ -48,6 +51,7 @@ object! {
         "timestamp" => timestamp: Real,
         "labels" => labels: LabelsFields<'a>,
         "container_status" => container: ContainerFields<'a>,
+        "healthy" => healthy: Loose<'a>,
     }
 }
 
@@ -89,6 +93,7 @@ object! {
     AgentInfoFields {
         "id" => id: IdFields<'a>,
         "hostname" => hostname: Text<'a>,
+        "domain" => domain: Loosely<DomainFields<'a>>,
     }
 }
 
@@ -176,8 +181,8 @@ pub struct TaskUpdate {
     pub agent_id: Arc<str>,
     /// The task's state. The status's own may be behind it.
     pub state: TaskState,
-    /// Addresses, where the status is one of a running task.
-    pub running: Option<Addresses>,
+    /// Where the status is one of a running task.
+    pub running: Option<Running>,
     /// The master lost the agent, and says it of each of its tasks; no other event tells it.
     pub is_agent_lost: bool,
 }
@@ -225,7 +230,7 @@ impl Keeper {
         });
         let port_ranges = sum_of_ranges(&ports.ranges);
         let discovery = read_discovery(&fields.discovery, &mut self.names, &mut self.faults);
-        let (running_since, addresses) = read_addresses(&fields.statuses.0);
+        let running = read_running(&fields.statuses.0);
         Task {
             framework_id: self.ids.intern(&fields.framework_id.value.0).0,
             id: Box::from(&*fields.id.value.0),
@@ -233,8 +238,10 @@ impl Keeper {
             agent_id: self.ids.intern(&fields.agent_id.value.0).0,
             state: TaskState::from_name(&fields.state.0),
             ordinal,
-            running_since,
-            addresses,
+            running_since: running.since,
+            addresses: running.addresses,
+            is_unhealthy: running.is_unhealthy,
+            is_bridge: is_bridge(&fields.container.0),
             port_ranges,
             discovery,
             faults: match self.faults.is_empty() {
@@ -252,7 +259,7 @@ impl Keeper {
             task_id: Box::from(&*status.task_id.value.0),
             agent_id: self.ids.intern(&status.agent_id.value.0).0,
             state: TaskState::from_name(&fields.state.0),
-            running: is_running.then(|| (status.timestamp.0, addresses_of(status))),
+            running: is_running.then(|| running_of(status)),
             // Only the master itself knows that an agent is out of reach; tasks of frameworks that
             // are not partition-aware are TASK_LOST then.
             is_agent_lost: status.source.0 == "SOURCE_MASTER"
@@ -274,7 +281,12 @@ impl Keeper {
                 skips.add(SkippedKind::Agent, &id, &hostname, shorten(&why).to_owned());
             })
             .ok();
-        Arc::new(Agent { id, hostname, pid })
+        Arc::new(Agent {
+            id,
+            hostname,
+            pid,
+            domain: read_domain(&fields.info.domain.0, &mut self.names),
+        })
     }
 
     pub fn framework(&mut self, fields: &FrameworkInfoFields<'_>) -> Arc<Framework> {
@@ -312,5 +324,9 @@ impl Status for StatusFields<'_> {
 
     fn networks(&self) -> &[NetworkFields<'_>] {
         &self.container.networks.0
+    }
+
+    fn healthy(&self) -> &Loose<'_> {
+        &self.healthy
     }
 }

@@ -50,7 +50,7 @@ pub fn read_loose_pid(pid: &Loose<'_>) -> Result<Option<Endpoint>, String> {
             Ok(endpoint) => Ok(Some(endpoint)),
             Err(why) => Err(format!("pid {:?} {why}", shorten(text))),
         },
-        Loose::Number(_) | Loose::Other => Err("pid is not a string".to_owned()),
+        Loose::Number(_) | Loose::Truth(_) | Loose::Other => Err("pid is not a string".to_owned()),
     }
 }
 

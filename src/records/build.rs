@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::World;
 use super::directory::{Directory, Place, listener_labels};
 use super::labels;
 use super::left_out::Reason;
+use super::rank::{Health, Rank};
 use super::suffix::Suffix;
 use super::task_names::{Scratch, TaskNames};
+use super::{Unhealthy, World};
 use crate::mesos::cluster::{AddressSource, Agent, Endpoint, Framework, Task};
 use crate::zonefile;
 
@@ -36,6 +37,9 @@ pub(super) trait Sink {
 
     /// The names that follow are made from this text.
     fn naming(&mut self, _naming: TaskNaming<'_>) {}
+
+    /// The records that follow have this rank, until it is said anew.
+    fn rank(&mut self, _rank: Rank) {}
 }
 
 /// Takes static records too.
@@ -309,6 +313,13 @@ impl<'w> Emitter<'w> {
             tail: agent.tail(),
             hash: labels::instance_hash(&task.id),
         };
+        sink.rank(self.rank(task));
+        self.names_of(&names, sink, scratch);
+        sink.rank(Rank::PLAIN);
+    }
+
+    fn names_of<S: Sink>(&self, names: &TaskNames<'_, '_>, sink: &mut S, scratch: &mut Scratch) {
+        let task = names.task;
         let Some(discovery) = &task.discovery else {
             return names.mangled(&task.name, None, sink, scratch);
         };
@@ -322,6 +333,15 @@ impl<'w> Emitter<'w> {
             sink.left_out(Reason::NotAskable, None);
             names.mangled(&discovery.name, None, sink, scratch);
         }
+    }
+
+    /// That of a task's records.
+    fn rank(&self, task: &Task) -> Rank {
+        Rank::PLAIN.with(match self.world.naming.rules.unhealthy {
+            Unhealthy::Last if task.is_unhealthy => Health::Last,
+            Unhealthy::Omit if task.is_unhealthy => Health::Omitted,
+            _ => Health::Good,
+        })
     }
 
     /// The first of `IPSources` that has an address for the task.

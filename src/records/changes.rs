@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Unhealthy;
 use super::build::{Emitter, Sink, StaticSink, framework_addresses};
 use super::task_names::Scratch;
 use crate::mesos::cluster::{Agent, Framework, Task};
@@ -13,6 +14,8 @@ use crate::mesos::tasks::{FrameworkSet, TaskShard, Tasks};
 pub(super) struct Changes<'w> {
     /// Masters, leader and listener are few: where one may differ, all are among them.
     masters: bool,
+    /// Whether records depend on the health of their tasks.
+    heeds_health: bool,
     old_frameworks: Vec<&'w Framework>,
     new_frameworks: Vec<&'w Framework>,
     old_agents: Vec<&'w Agent>,
@@ -58,6 +61,7 @@ impl<'w> Changes<'w> {
             && old.cluster.leader == new.cluster.leader;
         let mut changes = Self {
             masters: !same_masters,
+            heeds_health: new.naming.rules.unhealthy != Unhealthy::Serve,
             old_frameworks: Vec::new(),
             new_frameworks: Vec::new(),
             old_agents: Vec::new(),
@@ -156,7 +160,8 @@ impl<'w> Changes<'w> {
                     new = rest;
                 }
                 (Some((a, old_rest)), Some((b, new_rest))) => {
-                    if is_moved(b) || !same_task(a, b) {
+                    let same_health = a.is_unhealthy == b.is_unhealthy || !self.heeds_health;
+                    if is_moved(b) || !same_health || !same_task(a, b) {
                         self.old_tasks.push(a);
                         self.new_tasks.push(b);
                     }
@@ -232,6 +237,7 @@ fn is_other_naming(before: &Emitter<'_>, after: &Emitter<'_>) -> bool {
         || old.rfc952 != new.rfc952
         || old.ip_sources != new.ip_sources
         || old.soa_mname != new.soa_mname
+        || old.rules.unhealthy != new.rules.unhealthy
 }
 
 /// Puts the objects without an equal on the other side into the two lists. Objects keep their place
@@ -278,11 +284,12 @@ fn key(task: &Task) -> (&str, &str) {
     (&task.framework_id, &task.id)
 }
 
-/// Whether two tasks give the same records: all but their places in the documents.
+/// Whether two tasks give the same records: all but their places in the documents, and their health.
 fn same_task(a: &Task, b: &Task) -> bool {
     a.name == b.name
         && a.agent_id == b.agent_id
         && a.addresses == b.addresses
+        && a.is_bridge == b.is_bridge
         && a.port_ranges == b.port_ranges
         && a.discovery == b.discovery
         && a.framework_id == b.framework_id

@@ -3,18 +3,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 
 use foldhash::quality::{FixedState, RandomState};
 
-use super::World;
 use super::build::{Data, Emitter, Sink, Why};
 use super::changes::in_document_order;
 use super::left_out::Reason;
+use super::rank::Rank;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
+use super::{Unhealthy, World};
+use crate::dns::name::text_from_wire;
 use crate::mesos::cluster::Task;
+use crate::zonefile;
 
 /// Takes the list, from its first line to its last, or stops it.
 pub trait Visitor {
@@ -31,17 +34,23 @@ pub trait Visitor {
 }
 
 /// Walks the frameworks in the document's order, each with its tasks in the document's order. A
-/// record that several tasks give is listed with the first of them.
+/// record that several tasks give is listed with the first of them; one that is left out because its
+/// task is unhealthy is not listed.
 pub fn visit<V: Visitor>(world: &World, visitor: &mut V) -> Result<(), V::Stop> {
     let emitter = Emitter::new(world);
     let mut scratch = Scratch::default();
     let mut lister = Lister::new(visitor);
-    emitter.masters(&mut lister);
-    emitter.listener(&mut lister);
-    for framework in world.cluster.frameworks.iter() {
-        lister.names.clear();
-        emitter.framework(framework, &mut lister);
+    if world.naming.rules.unhealthy == Unhealthy::Omit {
+        lister.is_gathering = true;
+        lister.note_others(&emitter);
+        lister.note_statics(world);
+        for task in world.cluster.tasks.iter() {
+            lister.names.clear();
+            emitter.task(task, &mut lister, &mut scratch);
+        }
+        lister.is_gathering = false;
     }
+    lister.note_others(&emitter);
     lister.is_listing = true;
     let mut tasks: HashMap<&str, Vec<&Task>> = HashMap::new();
     for task in in_document_order(world.cluster.tasks.iter()) {
@@ -103,6 +112,11 @@ struct Lister<'v, V: Visitor> {
     stop: Option<V::Stop>,
     /// Records of built-in names and of frameworks are known, but not listed.
     is_listing: bool,
+    /// Nothing is listed yet: this is to find the RRsets that have a record of a healthy task.
+    is_gathering: bool,
+    /// Hashes of those, where unhealthy tasks' records are left out of them.
+    healthy: HashSet<u128, FixedState>,
+    rank: Rank,
     /// Texts of the names of one source, one after the other.
     names: String,
     host: String,
@@ -117,11 +131,43 @@ impl<'v, V: Visitor> Lister<'v, V> {
             visitor,
             stop: None,
             is_listing: false,
+            is_gathering: false,
+            healthy: HashSet::default(),
+            rank: Rank::PLAIN,
             names: String::new(),
             host: String::new(),
             met: HashSet::default(),
             hashers: [RandomState::default(), RandomState::default()],
         }
+    }
+
+    /// What has records beside the tasks and may share names with them.
+    fn note_others(&mut self, emitter: &Emitter<'_>) {
+        emitter.masters(self);
+        emitter.listener(self);
+        for framework in emitter.world().cluster.frameworks.iter() {
+            self.names.clear();
+            emitter.framework(framework, self);
+        }
+    }
+
+    /// Static records are not listed, but unhealthy tasks' are left out beside them too.
+    fn note_statics(&mut self, world: &World) {
+        for record in &world.naming.statics.records {
+            let rtype = match record.data {
+                zonefile::Data::A(_) => "A",
+                zonefile::Data::Aaaa(_) => "AAAA",
+                zonefile::Data::Srv { .. } => "SRV",
+                _ => continue,
+            };
+            let hash = self.hash((&*text_from_wire(&record.owner), rtype));
+            self.healthy.insert(hash);
+        }
+    }
+
+    fn hash(&self, record: impl Hash + Copy) -> u128 {
+        let [upper, lower] = &self.hashers;
+        u128::from(upper.hash_one(record)) << 64 | u128::from(lower.hash_one(record))
     }
 }
 
@@ -175,12 +221,24 @@ impl<V: Visitor> Sink for Lister<'_, V> {
             Data::Cname { .. } | Data::Text { .. } => return,
         };
         let name = &self.names[name.start..name.end];
-        let [upper, lower] = &self.hashers;
-        let record = (name, &*self.host, rtype);
-        let hash = u128::from(upper.hash_one(record)) << 64 | u128::from(lower.hash_one(record));
+        let is_omitted = self.rank.is_omitted() && rtype != "PTR";
+        if self.is_gathering {
+            if !is_omitted {
+                self.healthy.insert(self.hash((name, rtype)));
+            }
+            return;
+        }
+        if is_omitted && self.healthy.contains(&self.hash((name, rtype))) {
+            return;
+        }
+        let hash = self.hash((name, &*self.host, rtype));
         if self.met.insert(hash) && self.is_listing && self.stop.is_none() {
             self.stop = self.visitor.record(name, &self.host, rtype).err();
         }
+    }
+
+    fn rank(&mut self, rank: Rank) {
+        self.rank = rank;
     }
 
     fn left_out(&mut self, _reason: Reason, _name: Option<(&[u8], &Suffix)>) {}

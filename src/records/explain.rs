@@ -10,6 +10,7 @@ pub use super::explanation::{Candidate, ExplainedRecord, Explanation, SkippedObj
 use super::labels::LabelRule;
 use super::left_out::Reason;
 use super::likeness::{Likeness, edit_distance};
+use super::rank::Rank;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
 use super::told_statics::{self, Cover};
@@ -59,6 +60,12 @@ struct Watcher<'w> {
     names: String,
     spans: Vec<Span>,
     left_out: Vec<String>,
+    /// Of the present source's records.
+    rank: Rank,
+    /// The best of each of the explanation's records.
+    ranks: Vec<Rank>,
+    /// Types that have a record which is not left out for the rank of its task.
+    types: Vec<&'static str>,
     /// The present source gave the name a record.
     is_met: bool,
     /// Distance and name, the nearest first.
@@ -95,6 +102,9 @@ impl<'w> Watcher<'w> {
             names: String::new(),
             spans: Vec::new(),
             left_out: Vec::new(),
+            rank: Rank::PLAIN,
+            ranks: Vec::new(),
+            types: Vec::new(),
             is_met: false,
             near: Vec::new(),
         }
@@ -233,6 +243,7 @@ impl<'w> Watcher<'w> {
     }
 
     fn finish(mut self, likeness: &Likeness) -> Explanation {
+        self.part_omitted();
         let cluster = &self.world.cluster;
         let waiting = cluster.waiting.iter().map(|task| task.why_waiting());
         let like = cluster
@@ -252,6 +263,23 @@ impl<'w> Watcher<'w> {
             self.explanation.nearest = self.near.into_iter().map(|(_, name)| name).collect();
         }
         self.explanation
+    }
+
+    /// Puts the records aside that are left out beside better ones of their type.
+    fn part_omitted(&mut self) {
+        let records = std::mem::take(&mut self.explanation.records);
+        let ranked: Vec<(Rank, ExplainedRecord)> = std::mem::take(&mut self.ranks)
+            .into_iter()
+            .zip(records)
+            .collect();
+        for (rank, record) in ranked {
+            if rank.is_omitted() && self.types.contains(&record.rtype) {
+                self.explanation.omitted.push(record);
+                self.explanation.record_count -= 1;
+            } else {
+                self.explanation.records.push(record);
+            }
+        }
     }
 
     /// The sentence that says where a record comes from.
@@ -368,6 +396,14 @@ impl Sink for Watcher<'_> {
                 told_statics::data(&self.world.naming.statics, number).unwrap_or_default()
             }
         };
+        // An address has its names whatever its task's health.
+        let rank = match rtype {
+            "PTR" => Rank::PLAIN,
+            _ => self.rank,
+        };
+        if !rank.is_omitted() && !self.types.contains(&rtype) {
+            self.types.push(rtype);
+        }
         let mut known = self.explanation.records.iter();
         let known = known.position(|record| record.rtype == rtype && record.data == data);
         let place = known.unwrap_or_else(|| {
@@ -378,6 +414,7 @@ impl Sink for Watcher<'_> {
             return;
         }
         if known.is_none() {
+            self.ranks.push(rank);
             self.explanation.records.push(ExplainedRecord {
                 rtype,
                 data,
@@ -385,7 +422,8 @@ impl Sink for Watcher<'_> {
                 source_count: 0,
             });
         }
-        let sentence = self.sentence(why);
+        self.ranks[place] = self.ranks[place].min(rank);
+        let sentence = self.sentence(why) + rank.explained();
         let record = &mut self.explanation.records[place];
         record.source_count += 1;
         if record.sources.len() < EXPLAIN_SOURCES_MAX {
@@ -405,6 +443,10 @@ impl Sink for Watcher<'_> {
         if self.left_out.len() < EXPLAIN_SOURCES_MAX && !self.left_out.contains(&text) {
             self.left_out.push(text);
         }
+    }
+
+    fn rank(&mut self, rank: Rank) {
+        self.rank = rank;
     }
 
     fn naming(&mut self, naming: TaskNaming<'_>) {

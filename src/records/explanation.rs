@@ -16,6 +16,8 @@ pub struct Explanation {
     pub records: Vec<ExplainedRecord>,
     /// How many records it has; `records` shows so many at most.
     pub record_count: usize,
+    /// Records that it would have, but that are left out because others are better.
+    pub omitted: Vec<ExplainedRecord>,
     /// What is to be said of the name itself.
     pub notes: Vec<String>,
     /// Tasks that one could expect to have the name, and why they do not.
@@ -86,6 +88,13 @@ impl fmt::Display for Explanation {
             more(f, "    ", record.source_count, record.sources.len())?;
         }
         more(f, "  ", self.record_count, self.records.len())?;
+        for record in &self.omitted {
+            writeln!(f, "  left out: {} {}", record.rtype, record.data)?;
+            for source in &record.sources {
+                writeln!(f, "    {source}")?;
+            }
+            more(f, "    ", record.source_count, record.sources.len())?;
+        }
         for candidate in &self.candidates {
             let Candidate {
                 task_id,

@@ -12,6 +12,9 @@ pub mod left_out;
 mod likeness;
 #[cfg(test)]
 mod property;
+pub mod rank;
+#[cfg(test)]
+mod rank_rules;
 #[cfg(test)]
 mod rules;
 pub mod set;
@@ -60,4 +63,24 @@ pub struct Naming {
     pub listener_addresses: Box<[IpAddr]>,
     /// `StaticRecords`: the records of the file, beside those of the cluster.
     pub statics: Arc<StaticRecords>,
+    pub rules: Rules,
+}
+
+/// What is done with addresses that mesos-dns takes as they come. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// `Unhealthy`.
+    pub unhealthy: Unhealthy,
+}
+
+/// What becomes of the records of tasks whose latest running status says `healthy: false`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// They are answered like all others.
+    #[default]
+    Serve,
+    /// They come last.
+    Last,
+    /// They are left out, unless all of an RRset are.
+    Omit,
 }

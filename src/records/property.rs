@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Naming, Record, RecordSet, World};
+use super::rank::Rank;
+use super::{Naming, Record, RecordSet, Rules, Unhealthy, World};
 use crate::dns::name;
 use crate::mesos::cluster::*;
 use crate::mesos::hosts::Hosts;
@@ -19,6 +20,8 @@ use crate::zonefile::{self, Around, StaticRecords};
 struct Contents {
     names: BTreeSet<Vec<u8>>,
     records: BTreeSet<(Vec<u8>, String)>,
+    /// The same with their ranks.
+    ranked: BTreeSet<(Vec<u8>, String, Rank)>,
     left_out: super::LeftOut,
 }
 
@@ -44,15 +47,18 @@ fn contents(set: &RecordSet) -> Contents {
     let mut found = Contents {
         names: BTreeSet::new(),
         records: BTreeSet::new(),
+        ranked: BTreeSet::new(),
         left_out: set.left_out().clone(),
     };
     for name in set.names() {
         assert!(set.exists(name));
         let owner = wire(set, name);
         assert_eq!(set.find(&owner), Some(name));
-        for record in set.records(name) {
-            let is_new = found.records.insert((owner.clone(), data(set, record)));
-            assert!(is_new, "one record once");
+        for (rank, record) in set.ranked(name) {
+            let data = data(set, record);
+            found.records.insert((owner.clone(), data.clone()));
+            let is_new = found.ranked.insert((owner.clone(), data, rank));
+            assert!(is_new, "one record once with each rank");
         }
         assert!(found.names.insert(owner), "one name once");
     }
@@ -67,12 +73,12 @@ fn contents(set: &RecordSet) -> Contents {
 fn answer(set: &RecordSet, wire_name: &[u8]) -> Option<BTreeSet<String>> {
     let name = set.find(wire_name)?;
     let mut answer = BTreeSet::new();
-    for record in set.records(name) {
-        answer.insert(data(set, record));
+    for (rank, record) in set.ranked(name) {
+        answer.insert(format!("{} {rank:?}", data(set, record)));
         if let Record::Srv { target, .. } = record {
-            for record in set.records(target) {
+            for (rank, record) in set.ranked(target) {
                 if matches!(record, Record::A(_) | Record::Aaaa(_)) {
-                    answer.insert(format!("{target:?} has {}", data(set, record)));
+                    answer.insert(format!("{target:?} has {} {rank:?}", data(set, record)));
                 }
             }
         }
@@ -148,12 +154,17 @@ fn agent() -> impl Strategy<Value = Arc<Agent>> {
     (
         select(vec!["x-S0", "x-S1", "x-S 2"]),
         proptest::option::of(endpoint()),
+        proptest::option::of((select(vec!["r", "q"]), select(vec!["a", "b"]))),
     )
-        .prop_map(|(id, pid)| {
+        .prop_map(|(id, pid, domain)| {
             Arc::new(Agent {
                 id: id.into(),
                 hostname: "".into(),
                 pid,
+                domain: domain.map(|(region, zone)| FaultDomain {
+                    region: region.into(),
+                    zone: zone.into(),
+                }),
             })
         })
 }
@@ -194,9 +205,18 @@ fn task() -> impl Strategy<Value = Arc<Task>> {
         vec(select(vec![(1u16, 1u16), (1, 3), (65535, 65535)]), 0..2),
         proptest::option::of(discovery()),
         0..100u32,
+        (any::<bool>(), any::<bool>()),
     )
         .prop_map(
-            |((framework_id, id, name), agent_id, addresses, ports, discovery, ordinal)| {
+            |(
+                (framework_id, id, name),
+                agent_id,
+                addresses,
+                ports,
+                discovery,
+                ordinal,
+                (is_unhealthy, is_bridge),
+            )| {
                 Arc::new(Task {
                     framework_id: framework_id.into(),
                     id: id.into(),
@@ -206,6 +226,8 @@ fn task() -> impl Strategy<Value = Arc<Task>> {
                     state: TaskState::Running,
                     running_since: NO_STATUS,
                     addresses: addresses.into(),
+                    is_unhealthy,
+                    is_bridge,
                     port_ranges: ports.into(),
                     discovery,
                     faults: None,
@@ -233,6 +255,11 @@ fn statics() -> impl Strategy<Value = Arc<StaticRecords>> {
     })
 }
 
+fn rules() -> impl Strategy<Value = Rules> {
+    select(vec![Unhealthy::Serve, Unhealthy::Last, Unhealthy::Omit])
+        .prop_map(|unhealthy| Rules { unhealthy })
+}
+
 fn naming() -> impl Strategy<Value = Arc<Naming>> {
     (
         select(vec!["mesos", "mesos", "a.mesos", "x.example"]),
@@ -240,24 +267,27 @@ fn naming() -> impl Strategy<Value = Arc<Naming>> {
         vec(endpoint(), 0..4),
         select(vec!["ns.mesos.", "A.a.mesos.", "mesos.", "ns.outside."]),
         vec(address(), 0..3),
-        statics(),
+        (statics(), rules()),
     )
-        .prop_map(|(domain, rfc952, masters, soa_mname, listener, statics)| {
-            Arc::new(Naming {
-                domain: domain.into(),
-                rfc952,
-                ip_sources: [
-                    AddressSource::NetInfo,
-                    AddressSource::Docker,
-                    AddressSource::Host,
-                ]
-                .into(),
-                masters: masters.into(),
-                soa_mname: soa_mname.into(),
-                listener_addresses: listener.into(),
-                statics,
-            })
-        })
+        .prop_map(
+            |(domain, rfc952, masters, soa_mname, listener, (statics, rules))| {
+                Arc::new(Naming {
+                    domain: domain.into(),
+                    rfc952,
+                    ip_sources: [
+                        AddressSource::NetInfo,
+                        AddressSource::Docker,
+                        AddressSource::Host,
+                    ]
+                    .into(),
+                    masters: masters.into(),
+                    soa_mname: soa_mname.into(),
+                    listener_addresses: listener.into(),
+                    statics,
+                    rules,
+                })
+            },
+        )
 }
 
 fn hosts() -> impl Strategy<Value = Hosts> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::enumerate::{Visitor, visit};
 use super::explain::explain;
-use super::{Naming, Reason, Record, RecordSet, World};
+use super::{Naming, Reason, Record, RecordSet, Rules, World};
 use crate::dns::name;
 use crate::mesos::cluster::*;
 use crate::mesos::hosts::Hosts;
@@ -23,6 +23,7 @@ pub(super) fn world(tasks: Vec<Task>) -> World {
         id: format!("20c0-S{index}").into(),
         hostname: "".into(),
         pid: Some(endpoint(&format!("10.0.0.{}", index + 1), 5051)),
+        domain: None,
     };
     World {
         cluster: Cluster {
@@ -41,6 +42,7 @@ pub(super) fn world(tasks: Vec<Task>) -> World {
             soa_mname: "NS1.mesos.".into(),
             listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
             statics: Arc::default(),
+            rules: Rules::default(),
         }),
     }
 }
@@ -69,6 +71,8 @@ pub(super) fn task(id: &str, name: &str) -> Task {
         state: TaskState::Running,
         running_since: NO_STATUS,
         addresses: [].into(),
+        is_unhealthy: false,
+        is_bridge: false,
         port_ranges: [].into(),
         discovery: None,
         faults: None,
@@ -326,6 +330,7 @@ fn a_moved_target_touches_the_owners_of_its_srv_records() {
         id: "20c0-S0".into(),
         hostname: "".into(),
         pid: Some(endpoint("10.0.0.7", 5051)),
+        domain: None,
     });
     new.cluster.agents = [moved, old.cluster.agents[1].clone()].into();
     let mut set = RecordSet::build(&old);

@@ -9,6 +9,7 @@ use super::build::{Data, Emitter, Sink, StaticSink, Why};
 use super::changes;
 use super::directory::Directory;
 use super::left_out::{LeftOut, Reason};
+use super::rank::{self, Rank};
 use super::statics::Statics;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
@@ -20,7 +21,7 @@ use crate::dns::name;
 pub struct NameId(pub(super) u32);
 
 /// The data of one resource record; its TTL, class and SRV weight are the configuration's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Record {
     A(Ipv4Addr),
     Aaaa(Ipv6Addr),
@@ -143,7 +144,7 @@ impl RecordSet {
         self.tree.name_count()
     }
 
-    /// How many records there are, each once.
+    /// How many records there are, each once; those that are left out beside better ones too.
     pub fn record_counts(&self) -> RecordCounts {
         let [a, aaaa, srv, ptr, cname, txt] = self.tree.record_counts();
         RecordCounts {
@@ -177,9 +178,30 @@ impl RecordSet {
         self.tree.append_wire(name.0, wire);
     }
 
-    /// The records of a name, each once, in no order that means anything.
-    pub fn records(&self, name: NameId) -> impl Iterator<Item = Record> + '_ {
+    /// The records of a name, in no order that means anything; one that sources give with several
+    /// ranks comes with each. `rank::choose` tells which are answered.
+    pub fn ranked(&self, name: NameId) -> impl Iterator<Item = (Rank, Record)> + '_ {
         self.tree.records(name.0)
+    }
+
+    /// The records that a name is answered with, each once; those of one type best first.
+    pub fn records(&self, name: NameId) -> impl Iterator<Item = Record> + '_ {
+        let all: Vec<(Rank, Record)> = self.ranked(name).collect();
+        let of_type = move |is_type: fn(&Record) -> bool| {
+            let of_type = all.iter().filter(|(_, record)| is_type(record));
+            let mut chosen: Vec<(Rank, Record)> = of_type.copied().collect();
+            rank::choose(&mut chosen);
+            chosen.into_iter().map(|(_, record)| record)
+        };
+        let types: [fn(&Record) -> bool; 6] = [
+            |record| matches!(record, Record::A(_)),
+            |record| matches!(record, Record::Aaaa(_)),
+            |record| matches!(record, Record::Srv { .. }),
+            |record| matches!(record, Record::Ptr { .. }),
+            |record| matches!(record, Record::Cname { .. }),
+            |record| matches!(record, Record::Text { .. }),
+        ];
+        types.into_iter().flat_map(of_type)
     }
 
     /// What was not entered, by reason.
@@ -240,6 +262,8 @@ struct Placer<'s, const ADD: bool> {
     /// By the suffix's index.
     suffixes: Vec<Option<Box<SuffixNode>>>,
     domain_bytes: usize,
+    /// Of the records that come.
+    rank: Rank,
     /// The last /24 that a reverse name was asked in, and its node.
     reverse_net: Option<([u8; 3], u32)>,
 }
@@ -280,6 +304,7 @@ impl<'s, const ADD: bool> Placer<'s, ADD> {
             reverse_roots: set.reverse_roots,
             suffixes: vec![None; emitter.directory().suffix_count()],
             domain_bytes: emitter.world().naming.domain.len() + 1,
+            rank: Rank::PLAIN,
             reverse_net: None,
         }
     }
@@ -365,28 +390,36 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
     }
 
     fn add(&mut self, owner: u32, data: Data<u32>, _why: Why) {
-        let record = match data {
-            Data::Address(IpAddr::V4(address)) => Record::A(address),
-            Data::Address(IpAddr::V6(address)) => Record::Aaaa(address),
-            Data::Srv { port, target } => Record::Srv {
-                port,
-                target: NameId(target),
-            },
-            Data::Ptr { target } => Record::Ptr {
-                target: NameId(target),
-            },
-            Data::Cname { target } => Record::Cname {
-                target: NameId(target),
-            },
-            Data::Text { number } => Record::Text {
-                number: number as u32,
-            },
+        let (record, rank) = match data {
+            Data::Address(IpAddr::V4(address)) => (Record::A(address), self.rank),
+            Data::Address(IpAddr::V6(address)) => (Record::Aaaa(address), self.rank),
+            Data::Srv { port, target } => {
+                let target = NameId(target);
+                (Record::Srv { port, target }, self.rank.of_health())
+            }
+            // An address has its names whatever its task's health.
+            Data::Ptr { target } => {
+                let target = NameId(target);
+                (Record::Ptr { target }, Rank::PLAIN)
+            }
+            Data::Cname { target } => {
+                let target = NameId(target);
+                (Record::Cname { target }, Rank::PLAIN)
+            }
+            Data::Text { number } => {
+                let number = number as u32;
+                (Record::Text { number }, Rank::PLAIN)
+            }
         };
         if ADD {
-            self.tree.add(owner, record);
+            self.tree.add(owner, record, rank);
         } else {
-            self.tree.remove(owner, record);
+            self.tree.remove(owner, record, rank);
         }
+    }
+
+    fn rank(&mut self, rank: Rank) {
+        self.rank = rank;
     }
 
     fn left_out(&mut self, reason: Reason, _name: Option<(&[u8], &Suffix)>) {

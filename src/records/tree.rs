@@ -12,7 +12,8 @@ use std::net::Ipv6Addr;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use self::row::{KINDS, Kind, ManySources, Row, Sources};
+use self::row::{Class, KINDS, Kind, ManySources, Row, Sources};
+use super::rank::Rank;
 use super::set::Record;
 use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX};
 
@@ -39,8 +40,10 @@ pub(super) struct Tree {
     free_ipv6: Vec<u32>,
     /// Nodes that exist, those above the apex included.
     existing_count: usize,
-    /// Records that some source gives, by kind.
+    /// Records that some source gives, by kind; one of several ranks counts once.
     record_counts: [usize; KINDS],
+    /// A bit for each rank that a record ever had.
+    ranks: u32,
     above: Vec<u32>,
     /// Whether changes are noted, for `settle`.
     tracking: bool,
@@ -108,6 +111,7 @@ impl Tree {
             free_ipv6: Vec::new(),
             existing_count: 0,
             record_counts: [0; KINDS],
+            ranks: 0,
             above: vec![ROOT],
             tracking: false,
             touched: Vec::new(),
@@ -189,26 +193,28 @@ impl Tree {
         self.nodes[node as usize].parent
     }
 
-    /// One more source gives the record.
-    pub(super) fn add(&mut self, owner: u32, record: Record) {
+    /// One more source gives the record, with this rank.
+    pub(super) fn add(&mut self, owner: u32, record: Record, rank: Rank) {
         self.touch(owner);
-        if let Some(row) = self.find_row(owner, &record) {
-            let Row { sources, kind, .. } = &mut self.rows[row as usize];
-            let (was_none, kind) = (sources.is_none(), *kind);
+        self.ranks |= 1 << rank.number();
+        if let Some(row) = self.find_row(owner, &record, rank) {
+            let sources = &mut self.rows[row as usize].sources;
+            let was_none = sources.is_none();
             self.many_sources.gain(row, sources);
             if was_none {
-                self.gained_row(owner, kind);
+                self.gained_row(owner, &record, rank);
             }
             return;
         }
-        let (kind, port, data) = self.encoded(&record);
+        let kind = Kind::of(&record);
+        let (port, data) = self.encoded(&record);
         let mut row = Row {
             owner,
             next_in_owner: self.nodes[owner as usize].first_row,
             next_referrer: NONE,
             data,
             port,
-            kind,
+            class: Class::new(kind, rank),
             sources: Sources::one(self.tracking),
         };
         let target = kind.has_target().then_some(data as usize);
@@ -229,7 +235,7 @@ impl Tree {
         if let Some(target) = target {
             self.nodes[target].first_referrer = id;
         }
-        self.gained_row(owner, kind);
+        self.gained_row(owner, &record, rank);
         let node = &self.nodes[owner as usize];
         if node.flags & MANY != 0 {
             self.index_row(id);
@@ -238,17 +244,19 @@ impl Tree {
         }
     }
 
-    /// One source less gives the record.
-    pub(super) fn remove(&mut self, owner: u32, record: Record) {
-        let Some(row) = self.find_row(owner, &record) else {
+    /// One source less gives the record with this rank.
+    pub(super) fn remove(&mut self, owner: u32, record: Record, rank: Rank) {
+        let Some(row) = self.find_row(owner, &record, rank) else {
             debug_assert!(false, "a record is removed that was never added");
             return;
         };
         self.touch(owner);
-        let Row { sources, kind, .. } = &mut self.rows[row as usize];
+        let Row { sources, class, .. } = &mut self.rows[row as usize];
+        let kind = class.kind();
         self.many_sources.lose(row, sources);
         if sources.is_none() {
-            self.record_counts[*kind as usize] -= 1;
+            let is_still_there = self.is_of_another_rank(owner, &record, rank);
+            self.record_counts[kind as usize] -= usize::from(!is_still_there);
             self.nodes[owner as usize].live_rows -= 1;
             if !self.exists(owner) {
                 self.ceased(owner);
@@ -256,8 +264,9 @@ impl Tree {
         }
     }
 
-    fn gained_row(&mut self, owner: u32, kind: Kind) {
-        self.record_counts[kind as usize] += 1;
+    fn gained_row(&mut self, owner: u32, record: &Record, rank: Rank) {
+        let was_there = self.is_of_another_rank(owner, record, rank);
+        self.record_counts[Kind::of(record) as usize] += usize::from(!was_there);
         if !self.exists(owner) {
             self.began(owner);
         }
@@ -289,11 +298,26 @@ impl Tree {
         wire.push(0);
     }
 
-    pub(super) fn records(&self, owner: u32) -> impl Iterator<Item = Record> + '_ {
+    /// Whether a source gives the record with another rank than this. Costs next to nothing where
+    /// all records have the same.
+    fn is_of_another_rank(&self, owner: u32, record: &Record, rank: Rank) -> bool {
+        let mut others = self.ranks & !(1 << rank.number());
+        while others != 0 {
+            let other = Rank::from_number(others.trailing_zeros() as u8);
+            let row = self.find_row(owner, record, other);
+            if row.is_some_and(|row| !self.rows[row as usize].sources.is_none()) {
+                return true;
+            }
+            others &= others - 1;
+        }
+        false
+    }
+
+    pub(super) fn records(&self, owner: u32) -> impl Iterator<Item = (Rank, Record)> + '_ {
         self.rows_of(owner)
             .map(|row| &self.rows[row as usize])
             .filter(|row| !row.sources.is_none())
-            .map(|row| self.record(row))
+            .map(|row| (row.class.rank(), self.record(row)))
     }
 
     fn rows_of(&self, owner: u32) -> impl Iterator<Item = u32> + '_ {
@@ -307,16 +331,16 @@ impl Tree {
         })
     }
 
-    fn find_row(&self, owner: u32, record: &Record) -> Option<u32> {
+    fn find_row(&self, owner: u32, record: &Record, rank: Rank) -> Option<u32> {
         if self.nodes[owner as usize].flags & MANY == 0 {
             return self
                 .rows_of(owner)
-                .find(|&row| self.row_is(&self.rows[row as usize], record));
+                .find(|&row| self.row_is(&self.rows[row as usize], record, rank));
         }
-        let hash = hash_record(&self.hasher, owner, record);
+        let hash = hash_record(&self.hasher, owner, record, rank);
         let found = self.many.find(hash, |&row| {
             let row = &self.rows[row as usize];
-            row.owner == owner && self.row_is(row, record)
+            row.owner == owner && self.row_is(row, record, rank)
         });
         found.copied()
     }
@@ -339,7 +363,7 @@ impl Tree {
 
     fn hash_row(&self, row: u32) -> u64 {
         let row = &self.rows[row as usize];
-        hash_record(&self.hasher, row.owner, &self.record(row))
+        hash_record(&self.hasher, row.owner, &self.record(row), row.class.rank())
     }
 
     /// Octets that the arrays hold in use, for the tests of reuse.
@@ -373,6 +397,6 @@ fn hash_label(hasher: &RandomState, parent: u32, label: &[u8]) -> u64 {
     state.finish()
 }
 
-fn hash_record(hasher: &RandomState, owner: u32, record: &Record) -> u64 {
-    hasher.hash_one((owner, record))
+fn hash_record(hasher: &RandomState, owner: u32, record: &Record, rank: Rank) -> u64 {
+    hasher.hash_one((owner, record, rank))
 }

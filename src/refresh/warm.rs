@@ -486,7 +486,7 @@ const MAGIC: &[u8; 8] = b"ROLLCALL";
 /// Three numbers and the magic word.
 const TAIL_BYTES: usize = 3 * 4 + MAGIC.len();
 /// Another number with each change of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FILE: &str = "warm-start";
 const FILE_BESIDE: &str = "warm-start.new";
 const FILE_BESIDE_LAST: &str = "warm-start.last";

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::draft::{Draft, PART_SHARDS, Part, ROOM_FOR_CHANGES_BYTES};
 use super::layout::{
-    self, ENTRY_HEAD_BYTES, Entry, HAS_STATICS, RRSET_HEAD_BYTES, RrSet, SRV_BYTES, TAIL_FOLLOWS,
+    self, ENTRY_HEAD_BYTES, HAS_STATICS, RRSET_HEAD_BYTES, SRV_BYTES, TAIL_FOLLOWS,
 };
 use super::own::Own;
+use super::rrsets::{Addresses, Writer, reads_back};
 use super::table::{
     GROUP_BITS, GROUP_SHARDS, Group, Index, RecordData, ResponseTable, Shard, TableMarks,
 };
@@ -22,6 +23,7 @@ use crate::limits::{
     KNOWN_TARGETS_MAX, PTR_RECORDS_MAX, SHARD_NAMES_WANTED, TABLE_GROUP_BITS_MAX,
     TARGET_ADDRESSES_MAX,
 };
+use crate::records::rank::{self, Rank};
 use crate::records::{Marks, NameId, Record, RecordSet};
 
 impl ResponseTable {
@@ -164,6 +166,9 @@ fn group_bits_for(name_count: usize) -> u32 {
         .min(TABLE_GROUP_BITS_MAX)
 }
 
+/// Target and port of an SRV record, with its rank.
+pub(super) type RankedSrv = (Rank, (NameId, u16));
+
 /// Writes entries; its buffers are kept from one to the next.
 #[derive(Default)]
 pub(super) struct Encoder {
@@ -171,16 +176,15 @@ pub(super) struct Encoder {
     hashed: Vec<(NameId, u64)>,
     wire: Vec<u8>,
     entry: Vec<u8>,
-    a: Vec<[u8; 4]>,
-    aaaa: Vec<[u8; 16]>,
-    pub(super) srv: Vec<(NameId, u16)>,
+    addresses: Addresses,
+    srv: Vec<RankedSrv>,
     pub(super) names: Vec<Vec<u8>>,
     pub(super) cname: Option<Vec<u8>>,
     pub(super) texts: Vec<Vec<u8>>,
     /// TTL and SRV weight of records that are not static.
     pub(super) ttl_seconds: u32,
     pub(super) srv_weight: u16,
-    /// Places in `known` of the present name's targets, and which of `srv` point to each.
+    /// Places in `known` of the present RRset's targets, and which of its records point to each.
     pub(super) targets: Vec<(usize, Range<usize>)>,
     known: KnownTargets,
 }
@@ -221,38 +225,34 @@ impl Encoder {
     /// Appends the entry of one name.
     fn entry(&mut self, records: &RecordSet, name: NameId, wire: &[u8], entries: &mut Vec<u8>) {
         self.sort_records(records, name);
-        let own = Own::of(records, name);
-        let counts = [
-            (rtype::A, self.a.len()),
-            (rtype::AAAA, self.aaaa.len()),
-            (rtype::SRV, self.srv.len()),
-            (rtype::PTR, self.names.len()),
-            (rtype::CNAME, usize::from(self.cname.is_some())),
-            (rtype::TXT, self.texts.len()),
-        ];
-        let counts = counts.into_iter().filter(|&(_, count)| count > 0);
         let entry_start = entries.len();
-        let rrset_count = counts.clone().count();
+        let rrset_count = self.addresses.rrset_count()
+            + self.srv.chunk_by(|a, b| a.0 == b.0).count()
+            + usize::from(!self.names.is_empty())
+            + usize::from(self.cname.is_some())
+            + usize::from(!self.texts.is_empty());
         let heads_end = entry_start + ENTRY_HEAD_BYTES + rrset_count * RRSET_HEAD_BYTES;
         entries.resize(heads_end, 0);
         entries.extend_from_slice(wire);
         entries[entry_start] = wire.len() as u8;
         entries[entry_start + 1] = rrset_count as u8;
+        let own = Own::of(records, name);
         if own.is_some() {
             entries[entry_start + 1] |= HAS_STATICS;
         }
-        let mut head = entry_start + ENTRY_HEAD_BYTES;
-        for (rtype, count) in counts {
-            let own_at = entries.len();
-            if let Some(own) = &own {
-                own.append_front(rtype, count, self.ttl_seconds, entries);
-            }
-            write_head(entries, &mut head, entry_start, rtype, count);
-            self.rrset_data(records, rtype, entries, entry_start);
-            if let Some(own) = own.as_ref().filter(|_| rtype == rtype::SRV) {
-                self.weigh(records, own, &mut entries[own_at..]);
-            }
-        }
+        let mut writer = Writer {
+            own: own.as_ref(),
+            ttl_seconds: self.ttl_seconds,
+            entry_start,
+            head: entry_start + ENTRY_HEAD_BYTES,
+            entries,
+        };
+        writer.addresses(rtype::A, &self.addresses.a);
+        writer.addresses(rtype::AAAA, &self.addresses.aaaa);
+        self.srv_rrsets(records, &mut writer);
+        writer.names(rtype::PTR, &self.names);
+        writer.names(rtype::CNAME, self.cname.as_slice());
+        writer.texts(&self.texts);
         let entry_bytes = (entries.len() - entry_start) as u32;
         entries[entry_start + 2..entry_start + 6].copy_from_slice(&entry_bytes.to_le_bytes());
         debug_assert!(
@@ -261,46 +261,10 @@ impl Encoder {
         );
     }
 
-    /// Appends the data of all gathered records of a type.
-    fn rrset_data(
-        &mut self,
-        records: &RecordSet,
-        rtype: u16,
-        entries: &mut Vec<u8>,
-        entry_start: usize,
-    ) {
-        match rtype {
-            rtype::A => entries.extend_from_slice(self.a.as_flattened()),
-            rtype::AAAA => entries.extend_from_slice(self.aaaa.as_flattened()),
-            rtype::SRV => {
-                self.known.forget();
-                self.srv_data(records, entries, entry_start);
-            }
-            rtype::TXT => {
-                for text in &self.texts {
-                    // Bounded by `STATIC_TEXT_BYTES_MAX`.
-                    entries.extend((text.len() as u16).to_le_bytes());
-                    entries.extend_from_slice(text);
-                }
-            }
-            _ => {
-                let names = match rtype {
-                    rtype::PTR => self.names.as_slice(),
-                    _ => self.cname.as_slice(),
-                };
-                for name in names {
-                    entries.push(name.len() as u8);
-                    entries.extend_from_slice(name);
-                }
-            }
-        }
-    }
-
-    /// Gathers the records of a name by type, sorted by their data, so that the same records give
-    /// the same octets whatever order they came in.
+    /// Gathers the records of a name that are answered, by type, best first and then sorted by their
+    /// data, so that the same records give the same octets whatever order they came in.
     fn sort_records(&mut self, records: &RecordSet, name: NameId) {
-        self.a.clear();
-        self.aaaa.clear();
+        self.addresses.clear();
         self.srv.clear();
         self.names.clear();
         self.cname = None;
@@ -311,12 +275,11 @@ impl Encoder {
             wire
         };
         let mut record_count = 0;
-        for record in records.records(name) {
+        for (rank, record) in records.ranked(name) {
             record_count += 1;
             match record {
-                Record::A(address) => self.a.push(address.octets()),
-                Record::Aaaa(address) => self.aaaa.push(address.octets()),
-                Record::Srv { port, target } => self.srv.push((target, port)),
+                Record::A(_) | Record::Aaaa(_) => self.addresses.add(rank, record),
+                Record::Srv { port, target } => self.srv.push((rank, (target, port))),
                 Record::Ptr { target } => self.names.push(wire_of(target)),
                 Record::Cname { target } => self.cname = Some(wire_of(target)),
                 Record::Text { number } => self.texts.push(records.text(number).to_vec()),
@@ -326,21 +289,43 @@ impl Encoder {
         if record_count > 1 {
             self.cname = None;
         }
-        self.a.sort_unstable();
-        self.aaaa.sort_unstable();
-        self.srv.sort_unstable();
+        self.addresses.choose();
+        rank::choose(&mut self.srv);
         self.names.sort_unstable();
         self.names.truncate(PTR_RECORDS_MAX);
         self.texts.sort_unstable();
         self.prefer_static_pointers(records, name);
     }
 
+    /// Writes an RRset of SRV records for each rank.
+    fn srv_rrsets(&mut self, records: &RecordSet, writer: &mut Writer<'_, '_>) {
+        let srv = take(&mut self.srv);
+        for (place, same) in srv.chunk_by(|a, b| a.0 == b.0).enumerate() {
+            let front = writer.begin(rtype::SRV, same.len(), srv.len());
+            self.known.forget();
+            self.srv_data(records, same, writer.entries, writer.entry_start);
+            if let Some(own) = writer.own {
+                // Those of unhealthy tasks come behind all others.
+                let priority = u16::from(place > 0);
+                self.weigh(records, own, (same, priority), &mut writer.entries[front..]);
+            }
+        }
+        self.srv = srv;
+    }
+
     /// SRV records and their targets, sorted by target name and port.
-    fn srv_data(&mut self, records: &RecordSet, entries: &mut Vec<u8>, entry_start: usize) {
+    fn srv_data(
+        &mut self,
+        records: &RecordSet,
+        srv: &[RankedSrv],
+        entries: &mut Vec<u8>,
+        entry_start: usize,
+    ) {
         self.targets.clear();
         let mut start = 0;
-        for same in self.srv.chunk_by(|a, b| a.0 == b.0) {
-            let target = self.known.place_of(records, same[0].0, self.ttl_seconds);
+        for same in srv.chunk_by(|(_, a), (_, b)| a.0 == b.0) {
+            let (_, (target, _)) = same[0];
+            let target = self.known.place_of(records, target, self.ttl_seconds);
             self.targets.push((target, start..start + same.len()));
             start += same.len();
         }
@@ -348,7 +333,7 @@ impl Encoder {
         self.targets
             .sort_unstable_by(|(a, _), (b, _)| known.targets[*a].name.cmp(&known.targets[*b].name));
         let mut at = entries.len();
-        entries.resize(at + self.srv.len() * SRV_BYTES, 0);
+        entries.resize(at + srv.len() * SRV_BYTES, 0);
         // Most targets of a name differ in their first label only.
         let tail = self
             .targets
@@ -358,7 +343,7 @@ impl Encoder {
         entries.extend_from_slice(tail);
         for (ordinal, (target, ports)) in self.targets.iter().enumerate() {
             let place = (entries.len() - entry_start) as u32;
-            for &(_, port) in &self.srv[ports.clone()] {
+            for &(_, (_, port)) in &srv[ports.clone()] {
                 entries[at..at + 2].copy_from_slice(&port.to_le_bytes());
                 entries[at + 2..at + SRV_BYTES].copy_from_slice(&place.to_le_bytes());
                 at += SRV_BYTES;
@@ -398,6 +383,7 @@ impl KnownTarget {
 #[derive(Default)]
 struct KnownTargets {
     targets: Vec<KnownTarget>,
+    addresses: Addresses,
     places: HashMap<NameId, usize, foldhash::fast::FixedState>,
 }
 
@@ -412,27 +398,30 @@ impl KnownTargets {
             aaaa: Vec::new(),
         };
         records.append_wire(id, &mut target.name);
-        for record in records.records(id) {
-            match record {
-                Record::A(address) => target.a.push(address.octets()),
-                Record::Aaaa(address) => target.aaaa.push(address.octets()),
-                _ => {}
-            }
+        self.addresses.clear();
+        for (rank, record) in records.ranked(id) {
+            self.addresses.add(rank, record);
         }
+        self.addresses.choose();
         // The additional section has but the zone's TTL.
         if let Some(own) = Own::of(records, id) {
             let has_ttl = |rtype, count| own.ttl_seconds(rtype, count, ttl_seconds) == ttl_seconds;
-            if !has_ttl(rtype::A, target.a.len()) {
-                target.a.clear();
+            let Addresses { a, aaaa } = &mut self.addresses;
+            if !has_ttl(rtype::A, a.len()) {
+                a.clear();
             }
-            if !has_ttl(rtype::AAAA, target.aaaa.len()) {
-                target.aaaa.clear();
+            if !has_ttl(rtype::AAAA, aaaa.len()) {
+                aaaa.clear();
             }
         }
-        target.a.sort_unstable();
-        target.aaaa.sort_unstable();
-        target.a.truncate(TARGET_ADDRESSES_MAX);
-        target.aaaa.truncate(TARGET_ADDRESSES_MAX);
+        let Addresses { a, aaaa } = &self.addresses;
+        let max = TARGET_ADDRESSES_MAX;
+        target
+            .a
+            .extend(a.iter().take(max).map(|(_, octets)| octets));
+        target
+            .aaaa
+            .extend(aaaa.iter().take(max).map(|(_, octets)| octets));
         self.targets.push(target);
         self.places.insert(id, self.targets.len() - 1);
         self.targets.len() - 1
@@ -449,27 +438,3 @@ impl KnownTargets {
 
 /// What most names have; only a hint.
 const TARGET_BYTES_EXPECTED: usize = 96;
-
-/// Fills in the header of an RRset whose data begins at the end of `entries`.
-fn write_head(
-    entries: &mut [u8],
-    head: &mut usize,
-    entry_start: usize,
-    rtype: u16,
-    record_count: usize,
-) {
-    let place = (entries.len() - entry_start) as u32;
-    let octets = &mut entries[*head..*head + RRSET_HEAD_BYTES];
-    octets[..2].copy_from_slice(&rtype.to_le_bytes());
-    octets[2..6].copy_from_slice(&(record_count as u32).to_le_bytes());
-    octets[6..].copy_from_slice(&place.to_le_bytes());
-    *head += RRSET_HEAD_BYTES;
-}
-
-/// Whether every record of the entry at a place can be read.
-fn reads_back(entries: &[u8], entry_start: usize) -> bool {
-    Entry::at(entries, entry_start).is_some_and(|entry| {
-        let whole = |rrset: RrSet<'_>| entry.records(rrset.rtype).count() == rrset.record_count;
-        !entry.name().is_empty() && entry.rrsets().all(whole)
-    })
-}

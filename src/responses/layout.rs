@@ -17,6 +17,10 @@
 //!         data: of SRV record_count x (priority u16, weight u16), of all ttl u32
 //! ```
 //!
+//! Records of one type that are not equally good are an RRset for each rank, the best first. Of
+//! addresses an RRset without records parts those of healthy tasks from the others; a second SRV RRset
+//! is that of unhealthy tasks, and its records have priority 1 in place of 0. All have the same TTL.
+//!
 //! All numbers are little-endian, all places count from the entry's first octet (from the shard's
 //! for slots). Owner and fixed fields of a record are not stored: they are the same in every answer
 //! (a pointer to the question, the class, the configured TTL and weight), so `respond` writes them
@@ -137,6 +141,7 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// The best RRset of a type.
     pub fn rrset(&self, rtype: u16) -> Option<RrSet<'a>> {
         self.rrsets().find(|rrset| rrset.rtype == rtype)
     }

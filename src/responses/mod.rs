@@ -6,6 +6,7 @@ mod draft;
 pub mod layout;
 mod own;
 pub mod publish;
+mod rrsets;
 pub mod saved;
 pub mod table;
 pub mod turns;

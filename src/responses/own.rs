@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::compile::Encoder;
+use super::compile::{Encoder, RankedSrv};
 use super::layout::OWN_SRV_BYTES;
 use crate::dns::rtype;
 use crate::records::{NameId, RecordSet};
@@ -21,7 +21,7 @@ impl<'r> Own<'r> {
         Some(Self(own.collect()))
     }
 
-    /// The TTL of the name's RRset of so many records: where the cluster has records in it too, no
+    /// The TTL of the name's so many records of a type: where the cluster has records in it too, no
     /// longer than theirs, which is the zone's.
     pub(super) fn ttl_seconds(&self, rtype: u16, record_count: usize, zone: u32) -> u32 {
         let of_type = self.0.iter().filter(|record| record.data.rtype() == rtype);
@@ -35,16 +35,14 @@ impl<'r> Own<'r> {
 
     /// Appends what stands before an RRset's data; `weigh` fills in priorities and weights.
     pub(super) fn append_front(
-        &self,
         rtype: u16,
         record_count: usize,
-        zone_ttl_seconds: u32,
+        ttl_seconds: u32,
         entries: &mut Vec<u8>,
     ) {
         if rtype == rtype::SRV {
             entries.resize(entries.len() + record_count * OWN_SRV_BYTES, 0);
         }
-        let ttl_seconds = self.ttl_seconds(rtype, record_count, zone_ttl_seconds);
         entries.extend(ttl_seconds.to_le_bytes());
     }
 
@@ -64,19 +62,26 @@ impl<'r> Own<'r> {
 }
 
 impl Encoder {
-    /// Fills in priorities and weights of the SRV records whose data was just written.
-    pub(super) fn weigh(&self, records: &RecordSet, own: &Own<'_>, front: &mut [u8]) {
+    /// Fills in priorities and weights of the SRV records whose data was just written; `priority` is
+    /// that of the cluster's among them.
+    pub(super) fn weigh(
+        &self,
+        records: &RecordSet,
+        own: &Own<'_>,
+        (srv, priority): (&[RankedSrv], u16),
+        front: &mut [u8],
+    ) {
         let in_order = self.targets.iter();
-        let in_order = in_order.flat_map(|(_, ports)| self.srv.get(ports.clone()));
+        let in_order = in_order.flat_map(|(_, ports)| srv.get(ports.clone()));
         let in_order = in_order.flatten();
         let own = own.priorities_and_weights();
         let mut wire = Vec::new();
-        for (place, &(target, port)) in front.chunks_exact_mut(OWN_SRV_BYTES).zip(in_order) {
+        for (place, &(_, (target, port))) in front.chunks_exact_mut(OWN_SRV_BYTES).zip(in_order) {
             wire.clear();
             records.append_wire(target, &mut wire);
             // What is not among them is the cluster's.
             let numbers = own.get(&(port, &*wire)).copied();
-            let (priority, weight) = numbers.unwrap_or((0, self.srv_weight));
+            let (priority, weight) = numbers.unwrap_or((priority, self.srv_weight));
             let (first, second) = place.split_at_mut(2);
             first.copy_from_slice(&priority.to_le_bytes());
             second.copy_from_slice(&weight.to_le_bytes());

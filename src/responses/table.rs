@@ -320,28 +320,29 @@ impl Index {
 }
 
 impl Entry<'_> {
-    /// The records of one type, sorted by their data.
+    /// The records of one type, best first and then sorted by their data.
     pub fn records(&self, wanted: u16) -> impl Iterator<Item = RecordData> + '_ {
-        let rrset = self.rrset(wanted);
-        let record_count = rrset.map_or(0, |rrset| rrset.record_count);
-        (0..record_count).filter_map(move |index| match wanted {
-            rtype::SRV => {
-                let srv = rrset?.srv(index)?;
-                Some(RecordData::Srv {
-                    port: srv.port,
-                    target: [srv.target.name, srv.target.tail].concat(),
-                })
-            }
-            rtype::PTR => Some(RecordData::Ptr {
-                target: rrset?.name(index)?.to_vec(),
-            }),
-            rtype::CNAME => Some(RecordData::Cname {
-                target: rrset?.name(index)?.to_vec(),
-            }),
-            rtype::TXT => Some(RecordData::Text(rrset?.text(index)?.to_vec())),
-            _ => Some(RecordData::Address(address_from_octets(
-                rrset?.address(index)?,
-            )?)),
+        let rrsets = self.rrsets().filter(move |rrset| rrset.rtype == wanted);
+        rrsets.flat_map(move |rrset| {
+            (0..rrset.record_count).filter_map(move |index| match wanted {
+                rtype::SRV => {
+                    let srv = rrset.srv(index)?;
+                    Some(RecordData::Srv {
+                        port: srv.port,
+                        target: [srv.target.name, srv.target.tail].concat(),
+                    })
+                }
+                rtype::PTR => Some(RecordData::Ptr {
+                    target: rrset.name(index)?.to_vec(),
+                }),
+                rtype::CNAME => Some(RecordData::Cname {
+                    target: rrset.name(index)?.to_vec(),
+                }),
+                rtype::TXT => Some(RecordData::Text(rrset.text(index)?.to_vec())),
+                _ => Some(RecordData::Address(address_from_octets(
+                    rrset.address(index)?,
+                )?)),
+            })
         })
     }
 }

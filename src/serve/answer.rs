@@ -1,6 +1,9 @@
 //! Writes one response: a cursor over the caller's buffer that knows the limit, the sections'
 //! counts and the flags. In: views of the table. Out: octets. It must never write past the limit.
 
+mod nearest;
+
+use self::nearest::Part;
 use super::shuffle::Order;
 use crate::dns::message::{Edns, HEADER_BYTES, OPT_BYTES, Query, flag};
 use crate::dns::subnet::Subnet;
@@ -18,16 +21,6 @@ const SRV_HEAD_BYTES: usize = 18;
 /// Distinct targets of one answer whose addresses are given; an answer of 65,535 octets that holds
 /// more has no room for any address.
 const TARGETS_MARKED: usize = 1024;
-
-/// Which addresses of an RRset are written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Whole,
-    /// Those in the client's subnet.
-    Near,
-    /// The others.
-    Far,
-}
 
 /// What bounds a response.
 #[derive(Clone, Copy)]
@@ -173,18 +166,11 @@ impl<'b> Answer<'b> {
         let mut found = false;
         let wanted = |rrset: &RrSet<'_>| rrset.rtype == qtype || qtype == rtype::ANY;
         if self.nearest.is_some() {
-            for rrset in entry.rrsets().filter(wanted) {
-                self.rrset(&rrset, Part::Near, zone, random);
-            }
+            return self.nearest_first(entry, qtype, zone, random);
         }
-        let part = if self.nearest.is_some() {
-            Part::Far
-        } else {
-            Part::Whole
-        };
         for rrset in entry.rrsets().filter(wanted) {
             found = true;
-            self.rrset(&rrset, part, zone, random);
+            self.rrset(&rrset, Part::Whole, zone, random);
         }
         found
     }
@@ -211,15 +197,24 @@ impl<'b> Answer<'b> {
 
     /// Appends the records of an RRset other than of addresses in random order, as many as fit.
     fn names(&mut self, rrset: &RrSet<'_>, head: &[u8; 8], zone: &Zone, seed: u64) -> (u16, bool) {
+        let mut priority = 0;
         if rrset.rtype == rtype::SRV {
-            self.srv_order = Some((seed, rrset.record_count));
-            self.srv_start = self.length;
+            if self.srv_order.is_none() {
+                self.srv_order = Some((seed, rrset.record_count));
+                self.srv_start = self.length;
+            } else if self.cut {
+                return (0, false);
+            } else {
+                // Those of unhealthy tasks are for clients that reach no other (RFC 2782). Their
+                // targets' addresses are not told: the room is the others'.
+                priority = 1;
+            }
         }
         let (mut written, mut all_fitted) = (0, true);
         Order::new(rrset.record_count, seed).for_each(|index| {
             let fitted = if let Some(srv) = rrset.srv(index) {
                 let own = rrset.own_priority_and_weight(index);
-                let (priority, weight) = own.unwrap_or((0, zone.srv_weight));
+                let (priority, weight) = own.unwrap_or((priority, zone.srv_weight));
                 self.srv(head, &srv, priority, weight)
             } else if rrset.rtype == rtype::TXT {
                 let text = rrset.text(index);

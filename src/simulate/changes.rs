@@ -40,6 +40,7 @@ pub enum ChangeError {
     Standing { index: usize, standing: Standing },
     FrameworkRemoved { index: usize },
     TooMany { what: &'static str, max: usize },
+    NoInstance { app: String, instance: usize },
 }
 
 impl Cluster {
@@ -76,6 +77,33 @@ impl Cluster {
             };
         }
         self.register(index);
+        Ok(())
+    }
+
+    /// A health check of one of an application's instances finds something, or there is none any more.
+    /// The task's state stays, and a real master tells it all the same for the reason of the status.
+    pub fn set_health(
+        &mut self,
+        app: &str,
+        instance: usize,
+        healthy: Option<bool>,
+    ) -> Result<(), ChangeError> {
+        let tasks = self.find_app(app).map_or(&[][..], |app| &app.tasks);
+        let place = tasks.get(instance).map(|&place| place as usize);
+        let place = place
+            .filter(|&place| self.tasks[place].state == TaskState::Running)
+            .ok_or_else(|| ChangeError::NoInstance {
+                app: app.to_owned(),
+                instance,
+            })?;
+        self.clock += 1;
+        let checked = self.clock.max(self.tasks[place].checked + 1);
+        let task = &mut self.tasks[place];
+        (task.checked, task.healthy) = (checked, healthy);
+        let task = task.clone();
+        if self.is_listed(task.agent) {
+            self.events.push(Event::TaskUpdated(task, Update::Running));
+        }
         Ok(())
     }
 
@@ -361,7 +389,7 @@ impl Update {
     pub fn timestamp(self, task: &Task) -> Timestamp {
         match self {
             Self::Starting => Timestamp(task.started, 25),
-            Self::Running => Timestamp(task.started + 1, 25),
+            Self::Running => Timestamp(task.checked, 25),
             _ => Timestamp(task.changed, 5),
         }
     }
@@ -392,6 +420,10 @@ impl fmt::Display for ChangeError {
             Self::FrameworkRemoved { index } => {
                 write!(f, "framework {index} is torn down; add a new one")
             }
+            Self::NoInstance { app, instance } => write!(
+                f,
+                "application {app:?} has no running instance {instance}; count from 0"
+            ),
             Self::TooMany { what, max } => write!(f, "there may be at most {max} {what}"),
         }
     }

@@ -33,6 +33,8 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Agent {
     pub address: Ipv4Addr,
+    pub region: &'static str,
+    pub zone: &'static str,
     pub standing: Standing,
     /// Its present master has seen it; after an election the new one has seen none.
     pub is_back: bool,
@@ -86,6 +88,9 @@ pub struct Task {
     pub container: Option<Ipv4Addr>,
     pub container_v6: Option<Ipv6Addr>,
     pub started: u64,
+    /// When its latest status of a running task was sent, and what a health check found by then.
+    pub checked: u64,
+    pub healthy: Option<bool>,
     pub state: TaskState,
     /// When it came into a state other than staging and running.
     pub changed: u64,
@@ -271,6 +276,8 @@ impl Cluster {
             container: None,
             container_v6: None,
             started: self.clock,
+            checked: self.clock + 1,
+            healthy: None,
             state: TaskState::Staging,
             changed: self.clock,
         });
@@ -305,6 +312,8 @@ impl Cluster {
                 .has_ipv6
                 .then(|| Ipv6Addr::from(0xfd01_u128 << 112 | u128::from(host_part))),
             started: self.clock,
+            checked: self.clock + 1,
+            healthy: None,
             state: TaskState::Running,
             changed: self.clock,
         })
@@ -322,6 +331,8 @@ impl Agent {
     fn new(index: usize) -> Self {
         Self {
             address: Ipv4Addr::from(0x0a00_0000 + (index as u32 + 1)),
+            region: REGION,
+            zone: ZONE,
             standing: Standing::Active,
             is_back: true,
             reregistered: None,
@@ -363,6 +374,9 @@ fn random_id(rng: &mut Rng) -> u128 {
 }
 
 const HUNGRY_INSTANCE: u128 = 0;
+/// Where every machine stands until it is put elsewhere.
+pub const REGION: &str = "eu-west";
+pub const ZONE: &str = "eu-west-1a";
 /// Host ports that agents offer by default.
 const PORT_FIRST: u16 = 31_000;
 const PORT_LAST: u16 = 32_000;

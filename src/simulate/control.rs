@@ -55,6 +55,7 @@ fn act(master: &Master, request: &Request, path: &str) -> Result<Value, Refusal>
             steps(master, request, |master| master.step_app(&name))
         }
         "agent" => agent(master, request),
+        "health" => health(master, request),
         "framework" => framework(master, request),
         "stream" => {
             let name = request.parameter("do").ok_or("stream needs do=FAULT")?;
@@ -136,6 +137,20 @@ fn agent(master: &Master, request: &Request) -> Result<Value, Refusal> {
     };
     master.change(|cluster| change(cluster, index)).0?;
     Ok(json!({ "agent": index, "do": what }))
+}
+
+fn health(master: &Master, request: &Request) -> Result<Value, Refusal> {
+    let app = request.parameter("app").ok_or("health needs app=APP")?;
+    let instance = number(request, "instance")?.unwrap_or(0) as usize;
+    let healthy = match request.parameter("is").as_deref() {
+        Some("good") => Some(true),
+        Some("bad") => Some(false),
+        Some("unknown") => None,
+        _ => return Err("is= is good, bad or unknown".into()),
+    };
+    let set = |cluster: &mut Cluster| cluster.set_health(&app, instance, healthy);
+    master.change(set).0?;
+    Ok(json!({ "app": app, "instance": instance, "healthy": healthy }))
 }
 
 fn framework(master: &Master, request: &Request) -> Result<Value, Refusal> {

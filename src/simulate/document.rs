@@ -9,7 +9,7 @@ use super::plan::IdStyle;
 use super::text::{
     ExecutorId, Json, TaskId, Uuid, container, container_id, state_name, write_discovery,
 };
-use super::view::{DOMAIN, VERSION, View};
+use super::view::{DOMAIN, Domain, VERSION, View};
 
 /// The document of a leader.
 pub fn state(view: &View) -> String {
@@ -89,7 +89,8 @@ fn write_agent_rest(text: &mut String, cluster: &Cluster, index: u32) -> std::fm
     let agent = &cluster.agents[index as usize];
     write!(
         text,
-        r#","domain":{DOMAIN},"pid":"slave(1)@{}:5051","registered_time":1767225602.25,"#,
+        r#","domain":{},"pid":"slave(1)@{}:5051","registered_time":1767225602.25,"#,
+        Domain(agent),
         agent.address
     )?;
     if let Some(time) = agent.reregistered {
@@ -274,8 +275,17 @@ fn write_status(
         }
         text.push('}');
     }
+    write_health(text, task, update)?;
     text.push('}');
     Ok(())
+}
+
+/// The member `healthy`, with a comma before it, where a health check says anything.
+pub fn write_health(out: &mut impl Write, task: &Task, update: Update) -> std::fmt::Result {
+    match task.healthy.filter(|_| update == Update::Running) {
+        Some(healthy) => write!(out, r#","healthy":{healthy}"#),
+        None => Ok(()),
+    }
 }
 
 /// The member `network_infos`, with a comma before it: the same in `/state` and in the v1 API.

@@ -6,12 +6,12 @@ use std::fmt::{Result, Write};
 
 use super::changes::Update;
 use super::cluster::{App, Cluster, Framework, Task, TaskState};
-use super::document::{last_update, separated, write_networks};
+use super::document::{last_update, separated, write_health, write_networks};
 use super::plan::IdStyle;
 use super::text::{
     Base64, ExecutorId, Json, TaskId, Uuid, container, container_id, state_name, write_discovery,
 };
-use super::view::{DOMAIN, MasterInfo, VERSION, View};
+use super::view::{DOMAIN, Domain, MasterInfo, VERSION, View};
 
 /// The value of `get_state`, which SUBSCRIBED holds too.
 pub fn write_state(out: &mut impl Write, view: &View) -> Result {
@@ -115,9 +115,10 @@ fn write_agent_info(out: &mut impl Write, cluster: &Cluster, index: u32, depth: 
     write_agent_resources(out, "")?;
     write!(
         out,
-        r#"],"attributes":[{{"name":"rack","type":"TEXT","text":{{"value":"r{}"}}}}],"id":{{"value":"{}-S{index}"}},"domain":{DOMAIN}"#,
+        r#"],"attributes":[{{"name":"rack","type":"TEXT","text":{{"value":"r{}"}}}}],"id":{{"value":"{}-S{index}"}},"domain":{}"#,
         index % 40,
-        Uuid(cluster.id)
+        Uuid(cluster.id),
+        Domain(&cluster.agents[index as usize])
     )?;
     out.write_str(match depth {
         Depth::Added => "}",
@@ -382,7 +383,12 @@ fn write_executor_rest(
     if app.plan.style != IdStyle::Pod || update != Update::Starting {
         write_networks(out, cluster, task)?;
     }
-    out.write_str(r#","executor_pid":1000}}"#)
+    out.write_str(r#","executor_pid":1000}"#)?;
+    if update == Update::Running && task.healthy.is_some() {
+        out.write_str(r#","reason":"REASON_TASK_HEALTH_CHECK_STATUS_UPDATED""#)?;
+    }
+    write_health(out, task, update)?;
+    out.write_char('}')
 }
 
 /// Another for each status of a task.

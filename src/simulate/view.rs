@@ -1,9 +1,10 @@
 //! What one master shows at one moment: the cluster, who the master is, and for whom. In: copies. Out:
 //! what the documents are written from, without a lock held. PURE.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use super::cluster::{App, Cluster, Framework, Standing, Task, TaskState};
+use super::cluster::{Agent, App, Cluster, Framework, Standing, Task, TaskState};
 
 /// A cluster as a master shows it.
 #[derive(Clone, Debug)]
@@ -116,6 +117,19 @@ pub const VERSION: &str = "1.11.0";
 /// Where the masters stand.
 pub const DOMAIN: &str =
     r#"{"fault_domain":{"region":{"name":"eu-west"},"zone":{"name":"eu-west-1a"}}}"#;
+
+/// The value of an agent's `domain`.
+pub struct Domain<'a>(pub &'a Agent);
+
+impl fmt::Display for Domain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Agent { region, zone, .. } = self.0;
+        write!(
+            f,
+            r#"{{"fault_domain":{{"region":{{"name":"{region}"}},"zone":{{"name":"{zone}"}}}}}}"#
+        )
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use rollcall::mesos::check::{Differences, Touched};
 use rollcall::mesos::cluster::{
     AddressSource, Agent, Cluster, Endpoint, Framework, NO_STATUS, Task, TaskState, Tasks,
 };
-use rollcall::mesos::events::{Event, TaskUpdate};
+use rollcall::mesos::events::{Event, Running, TaskUpdate};
 use rollcall::mesos::hosts::Hosts;
 use rollcall::mesos::live::{Effect, Live};
 use rollcall::records::{RecordSet, World};
@@ -32,8 +32,8 @@ struct NaiveTask {
     name: String,
     ports: Box<[(u16, u16)]>,
     state: TaskState,
-    /// State, time, address.
-    statuses: Vec<(TaskState, f64, IpAddr)>,
+    /// State, time, address, whether it is unhealthy.
+    statuses: Vec<(TaskState, f64, IpAddr, bool)>,
 }
 
 /// A master without a clue of names.
@@ -69,6 +69,8 @@ impl NaiveTask {
                 .map(|it| (AddressSource::NetInfo, it.2))
                 .into_iter()
                 .collect(),
+            is_unhealthy: latest.is_some_and(|it| it.3),
+            is_bridge: false,
             port_ranges: self.ports.to_vec().into(),
             discovery: None,
             faults: None,
@@ -125,11 +127,12 @@ impl NaiveMaster {
     ) -> Event {
         self.clock += 1.0;
         let (clock, address) = (self.clock, [10, 2, 0, random.u8(1..9)].into());
+        let is_unhealthy = random.bool();
         let task = self.tasks.get_mut(&(framework, id)).expect("a task");
         if task.statuses.last().is_some_and(|last| last.0 == state) {
             task.statuses.pop();
         }
-        task.statuses.push((state, clock, address));
+        task.statuses.push((state, clock, address, is_unhealthy));
         task.state = state;
         let is_running = state == TaskState::Running;
         let update = TaskUpdate {
@@ -137,7 +140,11 @@ impl NaiveMaster {
             task_id: format!("t{id}").into(),
             agent_id: agent_id(task.agent),
             state,
-            running: is_running.then(|| (clock, [(AddressSource::NetInfo, address)].into())),
+            running: is_running.then(|| Running {
+                since: clock,
+                addresses: [(AddressSource::NetInfo, address)].into(),
+                is_unhealthy,
+            }),
             is_agent_lost: false,
         };
         if state == TaskState::Ended {
@@ -151,6 +158,7 @@ impl NaiveMaster {
             id: agent_id(agent),
             hostname: "".into(),
             pid: Some(endpoint(&format!("10.0.{}.{agent}", random.u8(..3)), 5051)),
+            domain: None,
         }
     }
 

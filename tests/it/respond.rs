@@ -7,12 +7,12 @@ use hickory_proto::op::{Message, ResponseCode};
 use proptest::prelude::*;
 use rollcall::dns::subnet::Subnet;
 use rollcall::mesos::cluster::{AddressSource, Task};
-use rollcall::records::{NameId, Record, RecordSet, World};
+use rollcall::records::{RecordSet, World};
 use rollcall::responses::Snapshot;
 use rollcall::serve::respond::{Chaos, Responder, Settings, SubnetFirst};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
-use crate::worlds::{self, any_world, settings, task, world_of};
+use crate::worlds::{self, any_world, model, settings, task, world_of};
 
 const A: u16 = 1;
 const NS: u16 = 2;
@@ -138,27 +138,6 @@ fn tasks_with_ports(name: &str, count: u16) -> Vec<Task> {
         ..task(&format!("{name}.{n}"), name)
     });
     ports.collect()
-}
-
-/// The model: what a name has, as text, by type.
-fn model(records: &RecordSet, name: NameId, wanted: u16) -> BTreeSet<String> {
-    let text = |name: NameId| {
-        let mut wire = Vec::new();
-        records.append_wire(name, &mut wire);
-        rollcall::dns::name::text_from_wire(&wire)
-    };
-    let owner = text(name);
-    records
-        .records(name)
-        .filter_map(|record| match record {
-            Record::A(a) => (wanted == A).then(|| format!("{owner} 60 IN A {a}")),
-            Record::Aaaa(a) => (wanted == AAAA).then(|| format!("{owner} 60 IN AAAA {a}")),
-            Record::Srv { port, target } => {
-                (wanted == SRV).then(|| format!("{owner} 60 IN SRV 0 1 {port} {}", text(target)))
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 proptest! {

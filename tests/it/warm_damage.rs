@@ -36,6 +36,7 @@ type Head = (
 type BlockHead = (u64, u64, u32);
 
 const MAGIC: &[u8] = b"ROLLCALL";
+const FORMAT: u32 = 3;
 
 /// A file taken apart.
 #[derive(Clone)]
@@ -80,7 +81,7 @@ impl Parts {
 /// Blocks with a head behind them, and a tail that fits it.
 fn with_head(mut file: Vec<u8>, head: &[u8]) -> Vec<u8> {
     file.extend(head);
-    for number in [head.len() as u32, crc32fast::hash(head), 2] {
+    for number in [head.len() as u32, crc32fast::hash(head), FORMAT] {
         file.extend(number.to_le_bytes());
     }
     file.extend(MAGIC);

@@ -1,22 +1,25 @@
 //! Small Worlds for tests, and a strategy that makes them collide: few names, few agents, few
 //! addresses, so that names are shared, come and go, and point to each other.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
 use rollcall::mesos::cluster::{
-    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, Framework, NO_STATUS, Task,
-    TaskState, Tasks,
+    AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, FaultDomain, Framework,
+    NO_STATUS, Task, TaskState, Tasks,
 };
 use rollcall::mesos::hosts::Hosts;
-use rollcall::records::{Naming, RecordSet, World};
+use rollcall::records::{NameId, Naming, Record, RecordSet, Rules, Unhealthy, World};
 use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
 use rollcall::responses::zone::Answering;
 use rollcall::serve::respond::Settings;
 use rollcall::zonefile::{self, Around};
+
+use crate::support::client::{A, AAAA, SRV};
 
 pub fn naming() -> Naming {
     Naming {
@@ -32,6 +35,7 @@ pub fn naming() -> Naming {
         soa_mname: "ns1.mesos.".into(),
         listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
         statics: Arc::default(),
+        rules: Rules::default(),
     }
 }
 
@@ -45,7 +49,7 @@ pub fn with_statics(mut world: World, text: &str) -> World {
     let statics = zonefile::parse("static.zone", text.as_bytes(), &around);
     world.naming = Arc::new(Naming {
         statics: Arc::new(statics.unwrap_or_else(|fault| panic!("{fault}"))),
-        ..naming()
+        ..(*world.naming).clone()
     });
     world
 }
@@ -96,6 +100,33 @@ pub fn snapshot(world: &World, generation: u64) -> Snapshot {
     }
 }
 
+/// The model: what a name is answered with, as text, by type.
+pub fn model(records: &RecordSet, name: NameId, wanted: u16) -> BTreeSet<String> {
+    let text = |name: NameId| {
+        let mut wire = Vec::new();
+        records.append_wire(name, &mut wire);
+        rollcall::dns::name::text_from_wire(&wire)
+    };
+    let rank = |record: Record| {
+        let same = records.ranked(name).filter(|(_, other)| *other == record);
+        same.map(|(rank, _)| rank).min().expect("a rank")
+    };
+    let is_srv = |record: &Record| matches!(record, Record::Srv { .. });
+    let best = records.records(name).filter(is_srv).map(rank).min();
+    let owner = text(name);
+    let line = |record| match record {
+        Record::A(a) => (wanted == A).then(|| format!("{owner} 60 IN A {a}")),
+        Record::Aaaa(a) => (wanted == AAAA).then(|| format!("{owner} 60 IN AAAA {a}")),
+        Record::Srv { port, target } => (wanted == SRV).then(|| {
+            let priority = u8::from(best < Some(rank(record)));
+            let target = text(target);
+            format!("{owner} 60 IN SRV {priority} 1 {port} {target}")
+        }),
+        Record::Ptr { .. } | Record::Cname { .. } | Record::Text { .. } => None,
+    };
+    records.records(name).filter_map(line).collect()
+}
+
 pub fn endpoint(host: &str, port: u16) -> Endpoint {
     Endpoint {
         host: host.into(),
@@ -108,6 +139,7 @@ pub fn agent(index: u8) -> Agent {
         id: format!("20c0-S{index}").into(),
         hostname: format!("agent-{index}.example.com").into(),
         pid: Some(endpoint(&format!("10.0.0.{}", index + 1), 5051)),
+        domain: None,
     }
 }
 
@@ -131,6 +163,8 @@ pub fn task(id: &str, name: &str) -> Task {
         state: TaskState::Running,
         running_since: NO_STATUS,
         addresses: [].into(),
+        is_unhealthy: false,
+        is_bridge: false,
         port_ranges: [].into(),
         discovery: None,
         faults: None,
@@ -198,9 +232,17 @@ pub fn any_task() -> impl Strategy<Value = Task> {
         prop::collection::vec((31000..31004_u16, 0..3_u16), 0..2),
         any_discovery(),
         0..1000_u32,
+        (any::<bool>(), any::<bool>()),
     )
         .prop_map(
-            |((framework_id, id, name, agent_id), addresses, ports, discovery, ordinal)| Task {
+            |(
+                (framework_id, id, name, agent_id),
+                addresses,
+                ports,
+                discovery,
+                ordinal,
+                (is_unhealthy, is_bridge),
+            )| Task {
                 framework_id: framework_id.into(),
                 id: id.into(),
                 name: name.into(),
@@ -209,6 +251,8 @@ pub fn any_task() -> impl Strategy<Value = Task> {
                 state: TaskState::Running,
                 running_since: NO_STATUS,
                 addresses: addresses.into(),
+                is_unhealthy,
+                is_bridge,
                 port_ranges: ports
                     .into_iter()
                     .map(|(first, more)| (first, first + more))
@@ -217,6 +261,23 @@ pub fn any_task() -> impl Strategy<Value = Task> {
                 faults: None,
             },
         )
+}
+
+fn any_domain() -> impl Strategy<Value = Option<FaultDomain>> {
+    let domain = ("[rq]", "[ab]").prop_map(|(region, zone)| FaultDomain {
+        region: region.into(),
+        zone: zone.into(),
+    });
+    prop::option::of(domain)
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let unhealthy = prop_oneof![
+        Just(Unhealthy::Serve),
+        Just(Unhealthy::Last),
+        Just(Unhealthy::Omit)
+    ];
+    unhealthy.prop_map(|unhealthy| Rules { unhealthy })
 }
 
 pub fn any_world() -> impl Strategy<Value = World> {
@@ -228,20 +289,25 @@ pub fn any_world() -> impl Strategy<Value = World> {
     (
         frameworks,
         prop::collection::vec(any_task(), 0..14),
-        prop::collection::vec((0..4_u8, 0..4_u8), 1..4),
+        prop::collection::vec((0..4_u8, 0..4_u8, any_domain()), 1..4),
+        any_rules(),
     )
-        .prop_map(|((first, second, two), tasks, agents)| {
+        .prop_map(|((first, second, two), tasks, agents, rules)| {
             let mut frameworks = vec![framework("f0", &first)];
             if two {
                 frameworks.push(framework("f1", &second));
             }
             let agents = agents
                 .into_iter()
-                .map(|(index, address)| Agent {
+                .map(|(index, address, domain)| Agent {
                     pid: Some(endpoint(&format!("10.0.0.{address}"), 5051)),
+                    domain,
                     ..agent(index)
                 })
                 .collect();
-            world(frameworks, agents, tasks)
+            World {
+                naming: Arc::new(Naming { rules, ..naming() }),
+                ..world(frameworks, agents, tasks)
+            }
         })
 }

@@ -1,10 +1,11 @@
-//! Data of records as rows hold them. In: a Record. Out: kind and two numbers, and back.
+//! Data of records as rows hold them. In: a Record. Out: two numbers beside its kind, and back.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::row::{Kind, Row};
+use super::row::{Class, Kind, Row};
 use super::{ROOT, Tree};
 use crate::dns::name;
+use crate::records::rank::Rank;
 use crate::records::set::{NameId, Record};
 
 impl Tree {
@@ -22,21 +23,20 @@ impl Tree {
         labels.fold(ROOT, |node, label| self.child_or_new(node, label))
     }
 
-    /// What a new row of the record holds: kind, port and data.
-    pub(super) fn encoded(&mut self, record: &Record) -> (Kind, u16, u32) {
+    /// What a new row of the record holds: port and data.
+    pub(super) fn encoded(&mut self, record: &Record) -> (u16, u32) {
         match *record {
-            Record::A(address) => (Kind::A, 0, u32::from(address)),
-            Record::Aaaa(address) => (Kind::Aaaa, 0, self.store_ipv6(address)),
-            Record::Srv { port, target } => (Kind::Srv, port, target.0),
-            Record::Ptr { target } => (Kind::Ptr, 0, target.0),
-            Record::Cname { target } => (Kind::Cname, 0, target.0),
-            Record::Text { number } => (Kind::Text, 0, number),
+            Record::A(address) => (0, u32::from(address)),
+            Record::Aaaa(address) => (0, self.store_ipv6(address)),
+            Record::Srv { port, target } => (port, target.0),
+            Record::Ptr { target } | Record::Cname { target } => (0, target.0),
+            Record::Text { number } => (0, number),
         }
     }
 
     pub(super) fn record(&self, row: &Row) -> Record {
         let target = NameId(row.data);
-        match row.kind {
+        match row.class.kind() {
             Kind::A => Record::A(Ipv4Addr::from(row.data)),
             Kind::Aaaa => Record::Aaaa(self.ipv6[row.data as usize]),
             Kind::Srv => Record::Srv {
@@ -49,19 +49,15 @@ impl Tree {
         }
     }
 
-    pub(super) fn row_is(&self, row: &Row, record: &Record) -> bool {
-        match *record {
-            Record::A(address) => row.kind == Kind::A && row.data == u32::from(address),
-            Record::Aaaa(address) => {
-                row.kind == Kind::Aaaa && self.ipv6[row.data as usize] == address
+    pub(super) fn row_is(&self, row: &Row, record: &Record, rank: Rank) -> bool {
+        row.class == Class::new(Kind::of(record), rank)
+            && match *record {
+                Record::A(address) => row.data == u32::from(address),
+                Record::Aaaa(address) => self.ipv6[row.data as usize] == address,
+                Record::Srv { port, target } => row.port == port && row.data == target.0,
+                Record::Ptr { target } | Record::Cname { target } => row.data == target.0,
+                Record::Text { number } => row.data == number,
             }
-            Record::Srv { port, target } => {
-                row.kind == Kind::Srv && row.port == port && row.data == target.0
-            }
-            Record::Ptr { target } => row.kind == Kind::Ptr && row.data == target.0,
-            Record::Cname { target } => row.kind == Kind::Cname && row.data == target.0,
-            Record::Text { number } => row.kind == Kind::Text && row.data == number,
-        }
     }
 
     fn store_ipv6(&mut self, address: Ipv6Addr) -> u32 {

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::records::rank::Rank;
+use crate::records::set::Record;
+
 /// One record of one owner. A large cluster has 2 million: no octet is spent in vain.
 pub(super) struct Row {
     pub(super) owner: u32,
@@ -13,7 +16,7 @@ pub(super) struct Row {
     /// The IPv4 address, the target's node, a place in `ipv6`, or the number of a static record.
     pub(super) data: u32,
     pub(super) port: u16,
-    pub(super) kind: Kind,
+    pub(super) class: Class,
     pub(super) sources: Sources,
 }
 
@@ -35,7 +38,48 @@ impl Kind {
     pub(super) fn has_target(self) -> bool {
         matches!(self, Self::Srv | Self::Ptr | Self::Cname)
     }
+
+    pub(super) fn of(record: &Record) -> Self {
+        match record {
+            Record::A(_) => Self::A,
+            Record::Aaaa(_) => Self::Aaaa,
+            Record::Srv { .. } => Self::Srv,
+            Record::Ptr { .. } => Self::Ptr,
+            Record::Cname { .. } => Self::Cname,
+            Record::Text { .. } => Self::Text,
+        }
+    }
 }
+
+/// Kind and rank of a record, in one octet. Sources that give one record with several ranks give as
+/// many rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Class(u8);
+
+impl Class {
+    pub(super) fn new(kind: Kind, rank: Rank) -> Self {
+        Self(rank.number() << KIND_BITS | kind as u8)
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self.0 & ((1 << KIND_BITS) - 1) {
+            0 => Kind::A,
+            1 => Kind::Aaaa,
+            2 => Kind::Srv,
+            3 => Kind::Ptr,
+            4 => Kind::Cname,
+            _ => Kind::Text,
+        }
+    }
+
+    pub(super) fn rank(self) -> Rank {
+        Rank::from_number(self.0 >> KIND_BITS)
+    }
+}
+
+const KIND_BITS: u32 = 3;
+const _: () = assert!(KINDS <= 1 << KIND_BITS);
+const _: () = assert!(Rank::COUNT as u32 <= 1 << (8 - KIND_BITS));
 
 /// How many sources give a record, up to `COUNT_MAX`, which says that `ManySources` has the count; and
 /// a bit for whether the record was made since the last `settle`.
@@ -107,6 +151,24 @@ const _: () = assert!(size_of::<Row>() == 20);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn class_holds_every_kind_with_every_rank() {
+        for number in 0..Rank::COUNT {
+            let rank = Rank::from_number(number);
+            for kind in [
+                Kind::A,
+                Kind::Aaaa,
+                Kind::Srv,
+                Kind::Ptr,
+                Kind::Cname,
+                Kind::Text,
+            ] {
+                let class = Class::new(kind, rank);
+                assert!(class.kind() == kind && class.rank() == rank);
+            }
+        }
+    }
 
     #[test]
     fn as_many_sources_are_lost_as_were_gained() {

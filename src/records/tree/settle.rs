@@ -23,16 +23,16 @@ impl Tree {
         for &node in &round.readdressed {
             let mut row = self.nodes[node as usize].first_referrer;
             while row != NONE {
-                let Row { owner, kind, .. } = self.rows[row as usize];
-                if kind == Kind::Srv {
+                let Row { owner, class, .. } = self.rows[row as usize];
+                if class.kind() == Kind::Srv {
                     self.mark_changed(owner, &mut round.changed);
                 }
                 row = self.rows[row as usize].next_referrer;
             }
         }
         for &row in &round.dead {
-            let Row { kind, data, .. } = self.rows[row as usize];
-            if kind == Kind::Aaaa {
+            let Row { class, data, .. } = self.rows[row as usize];
+            if class.kind() == Kind::Aaaa {
                 self.free_ipv6.push(data);
             }
             self.free_rows.push(row);
@@ -62,9 +62,10 @@ impl Tree {
                 next_in_owner,
                 sources,
                 data,
-                kind,
+                class,
                 ..
             } = self.rows[row as usize];
+            let kind = class.kind();
             // A record that came and went within the round was never answered.
             let is_live = !sources.is_none();
             let differs = sources.is_fresh() == is_live;

@@ -19,6 +19,7 @@ fn agent(number: usize) -> Arc<Agent> {
             host: format!("10.0.0.{number}").into(),
             port: Some(5051),
         }),
+        domain: None,
     })
 }
 
@@ -41,6 +42,8 @@ fn task(id: &str, on: usize) -> Arc<Task> {
         ordinal: 0,
         running_since: NO_STATUS,
         addresses: [].into(),
+        is_unhealthy: false,
+        is_bridge: false,
         port_ranges: [].into(),
         discovery: None,
         faults: None,

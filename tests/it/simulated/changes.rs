@@ -203,6 +203,7 @@ fn requests_change_the_cluster_as_the_library_does() {
     control(address, "agent?index=1&do=lose");
     control(address, "agent?index=1&do=return");
     control(address, "agent?index=2&do=remove");
+    control(address, "health?app=worker&instance=1&is=bad");
     let added = control(address, "framework?do=add&name=new+one&app=it&tasks=3");
     assert_eq!(added["framework"], 5);
     control(address, "framework?index=2&do=tear-down");
@@ -231,6 +232,9 @@ fn requests_that_cannot_be_are_refused_with_the_reason() {
         ("agent?index=1&do=hide", 400, "lose"),
         ("agent?index=77&do=lose", 409, "77"),
         ("agent?index=1&do=return", 409, "Active"),
+        ("health?is=bad", 400, "app="),
+        ("health?app=web&is=ill", 400, "unknown"),
+        ("health?app=web&instance=99&is=bad", 409, "99"),
         ("framework?do=add", 400, "name="),
         ("framework?index=88&do=update", 409, "88"),
         ("framework?index=1", 400, "tear-down"),
