@@ -108,6 +108,12 @@ pub struct Config {
     pub cache_ttl_max_seconds: u32,
     /// `IPSources`, the most wanted first, no duplicates, never empty.
     pub ip_sources: Vec<IpSource>,
+    /// `SkipNetInfoForBridge` (Rollcall's own, like the two that follow).
+    pub skip_netinfo_for_bridge: bool,
+    /// `IpAllow`; empty: all addresses.
+    pub ip_allow: Vec<Subnet>,
+    /// `IpDeny`.
+    pub ip_deny: Vec<Subnet>,
     /// `SRVRecordDefaultWeight`.
     pub srv_weight: u16,
     pub enforce_rfc952: bool,

@@ -166,6 +166,9 @@ fn naming(config: &Config) -> Naming {
                 config::Unhealthy::Last => Unhealthy::Last,
                 config::Unhealthy::Omit => Unhealthy::Omit,
             },
+            skip_netinfo_for_bridge: config.skip_netinfo_for_bridge,
+            ip_allow: config.ip_allow.clone().into(),
+            ip_deny: config.ip_deny.clone().into(),
         },
     }
 }

@@ -8,6 +8,7 @@ use super::directory::{Directory, Place, listener_labels};
 use super::labels;
 use super::left_out::Reason;
 use super::rank::{Health, Rank};
+use super::sources;
 use super::suffix::Suffix;
 use super::task_names::{Scratch, TaskNames};
 use super::{Unhealthy, World};
@@ -304,12 +305,16 @@ impl<'w> Emitter<'w> {
             return sink.left_out(Reason::NothingLeft, None);
         };
         let agent_addresses = agent.addresses(self.world);
+        let address_source = self.address_source(task, agent_addresses);
+        if address_source.is_none() && self.passes_over(task, agent_addresses) {
+            sink.left_out(Reason::AddressPassedOver, None);
+        }
         let names = TaskNames {
             emitter: self,
             task,
             first_suffix,
             agent_addresses,
-            address_source: self.address_source(task, agent_addresses),
+            address_source,
             tail: agent.tail(),
             hash: labels::instance_hash(&task.id),
         };
@@ -344,30 +349,28 @@ impl<'w> Emitter<'w> {
         })
     }
 
-    /// The first of `IPSources` that has an address for the task.
+    /// The first of `IPSources` that has an address for the task which no rule passes over.
     pub(super) fn address_source(&self, task: &Task, agent: &[IpAddr]) -> Option<AddressSource> {
         let mut sources = self.world.naming.ip_sources.iter().copied();
-        sources.find(|&source| addresses_from(source, task, agent).next().is_some())
+        sources.find(|&source| self.addresses_from(source, task, agent).next().is_some())
     }
-}
 
-/// The addresses that a source has for a task.
-pub(super) fn addresses_from<'a>(
-    source: AddressSource,
-    task: &'a Task,
-    agent: &'a [IpAddr],
-) -> impl Iterator<Item = IpAddr> + 'a {
-    let own = task
-        .addresses
-        .iter()
-        .filter(move |&&(from, _)| from == source)
-        .map(|&(_, address)| address.to_canonical());
-    let agent = if source == AddressSource::Host {
-        agent
-    } else {
-        &[]
-    };
-    agent.iter().copied().chain(own)
+    /// The addresses of a task that this source has.
+    pub(super) fn addresses_from<'a>(
+        &'a self,
+        source: AddressSource,
+        task: &'a Task,
+        agent: &'a [IpAddr],
+    ) -> impl Iterator<Item = IpAddr> + 'a {
+        sources::addresses_from(&self.world.naming.rules, source, task, agent)
+    }
+
+    /// Whether a rule passes over an address of the task.
+    fn passes_over(&self, task: &Task, agent: &[IpAddr]) -> bool {
+        let naming = &self.world.naming;
+        sources::judged(&naming.rules, &naming.ip_sources, task, agent)
+            .any(|(_, _, rule)| rule.is_some())
+    }
 }
 
 /// Where a framework's scheduler is: its pid's host, or without a pid its host name.

@@ -237,7 +237,7 @@ fn is_other_naming(before: &Emitter<'_>, after: &Emitter<'_>) -> bool {
         || old.rfc952 != new.rfc952
         || old.ip_sources != new.ip_sources
         || old.soa_mname != new.soa_mname
-        || old.rules.unhealthy != new.rules.unhealthy
+        || old.rules != new.rules
 }
 
 /// Puts the objects without an equal on the other side into the two lists. Objects keep their place

@@ -11,6 +11,7 @@ use super::labels::LabelRule;
 use super::left_out::Reason;
 use super::likeness::{Likeness, edit_distance};
 use super::rank::Rank;
+use super::sources;
 use super::suffix::Suffix;
 use super::task_names::Scratch;
 use super::told_statics::{self, Cover};
@@ -25,7 +26,7 @@ pub fn explain(world: &World, name: &str) -> Explanation {
         name.trim().trim_end_matches('.').to_ascii_lowercase()
     );
     let emitter = Emitter::new(world);
-    let mut watcher = Watcher::new(world, name);
+    let mut watcher = Watcher::new(&emitter, name);
     watcher.say_what_the_name_is();
     emitter.masters(&mut watcher);
     emitter.listener(&mut watcher);
@@ -44,13 +45,14 @@ pub fn explain(world: &World, name: &str) -> Explanation {
     for task in in_document_order(world.cluster.tasks.iter()) {
         watcher.begin(Source::Task(task));
         emitter.task(task, &mut watcher, &mut scratch);
-        watcher.end_task(task, &emitter, &likeness);
+        watcher.end_task(task, &likeness);
     }
     watcher.finish(&likeness)
 }
 
 /// Looks at all names and records as they go by.
 struct Watcher<'w> {
+    emitter: &'w Emitter<'w>,
     world: &'w World,
     explanation: Explanation,
     source: Source<'w>,
@@ -89,10 +91,11 @@ struct Span {
 }
 
 impl<'w> Watcher<'w> {
-    fn new(world: &'w World, name: String) -> Self {
+    fn new(emitter: &'w Emitter<'w>, name: String) -> Self {
         Self {
-            world,
-            cover: Cover::of(&world.naming.statics, &name),
+            emitter,
+            world: emitter.world(),
+            cover: Cover::of(&emitter.world().naming.statics, &name),
             explanation: Explanation {
                 name,
                 ..Explanation::default()
@@ -199,7 +202,8 @@ impl<'w> Watcher<'w> {
         ));
     }
 
-    fn end_task(&mut self, task: &Task, emitter: &Emitter<'_>, likeness: &Likeness) {
+    fn end_task(&mut self, task: &Task, likeness: &Likeness) {
+        let emitter = self.emitter;
         let is_full = self.explanation.candidates.len() >= EXPLAIN_CANDIDATES_MAX;
         if self.is_met || is_full || !likeness.is_like_task(task, self.world) {
             return;
@@ -207,9 +211,11 @@ impl<'w> Watcher<'w> {
         let mut why = std::mem::take(&mut self.left_out);
         if let Some(agent) = emitter.agent_addresses(&task.agent_id) {
             if emitter.address_source(task, agent).is_none() {
+                let naming = &self.world.naming;
                 why.push(format!(
-                    "it has no address in any of IPSources ({})",
-                    sources_text(&self.world.naming.ip_sources)
+                    "it has no address in any of IPSources ({}){}",
+                    sources::words(&naming.ip_sources),
+                    sources::passed_over(&naming.rules, &naming.ip_sources, task, agent)
                 ));
             }
             if agent.is_empty() {
@@ -320,16 +326,25 @@ impl<'w> Watcher<'w> {
     fn task_sentence(&self, task: &Task, why: Why) -> String {
         match why {
             Why::TaskAddress(source) => {
-                let sources = &self.world.naming.ip_sources;
-                let before = sources.iter().take_while(|&&other| other != source);
-                let empty: Vec<AddressSource> = before.copied().collect();
-                if empty.is_empty() {
-                    return format!("address from {}", source_word(source));
-                }
+                let (rules, sources) = (&self.world.naming.rules, &self.world.naming.ip_sources);
+                let place = sources.iter().position(|&other| other == source);
+                let (before, _) = sources.split_at(place.unwrap_or_default());
+                let agent = self.emitter.agent_addresses(&task.agent_id);
+                let judged: Vec<AddressSource> =
+                    sources::judged(rules, before, task, agent.unwrap_or_default())
+                        .map(|(source, ..)| source)
+                        .collect();
+                let empty = before.iter().filter(|it| !judged.contains(it));
+                let empty: Vec<AddressSource> = empty.copied().collect();
+                let because = match empty.is_empty() {
+                    true => String::new(),
+                    false => format!(", because {} had none", sources::words(&empty)),
+                };
+                let upto = &sources[..before.len() + 1];
                 format!(
-                    "address from {}, because {} had none",
-                    source_word(source),
-                    sources_text(&empty)
+                    "address from {}{because}{}",
+                    sources::word(source),
+                    sources::passed_over(rules, upto, task, agent.unwrap_or_default())
                 )
             }
             Why::AgentAddress => "address of its agent".to_owned(),
@@ -476,20 +491,6 @@ impl StaticSink for Watcher<'_> {
         self.names.push_str(&text_from_wire(wire));
         self.note_name(start)
     }
-}
-
-fn source_word(source: AddressSource) -> &'static str {
-    match source {
-        AddressSource::NetInfo => "netinfo",
-        AddressSource::Mesos => "mesos",
-        AddressSource::Docker => "docker",
-        AddressSource::Host => "host",
-    }
-}
-
-fn sources_text(sources: &[AddressSource]) -> String {
-    let words: Vec<&str> = sources.iter().map(|&source| source_word(source)).collect();
-    words.join(", ")
 }
 
 /// Names shown of a task that has not the one asked for.

@@ -14,10 +14,11 @@ pub enum Reason {
     AgentUnknown,
     FrameworkUnknown,
     BesideCname,
+    AddressPassedOver,
 }
 
 impl Reason {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LabelTooLong,
         Self::NameTooLong,
         Self::EmptyLabel,
@@ -27,6 +28,7 @@ impl Reason {
         Self::AgentUnknown,
         Self::FrameworkUnknown,
         Self::BesideCname,
+        Self::AddressPassedOver,
     ];
 
     /// The word for metrics and logs.
@@ -41,6 +43,7 @@ impl Reason {
             Self::AgentUnknown => "agent_unknown",
             Self::FrameworkUnknown => "framework_unknown",
             Self::BesideCname => "beside_cname",
+            Self::AddressPassedOver => "address_passed_over",
         }
     }
 }
@@ -57,6 +60,9 @@ impl fmt::Display for Reason {
             Self::AgentUnknown => "its agent is not registered",
             Self::FrameworkUnknown => "its framework is not in the state",
             Self::BesideCname => "it is a static CNAME, and the cluster has records of its name",
+            Self::AddressPassedOver => {
+                "SkipNetInfoForBridge, IpAllow and IpDeny pass over each of its addresses"
+            }
         })
     }
 }

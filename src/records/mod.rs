@@ -19,6 +19,9 @@ mod rank_rules;
 mod rules;
 pub mod set;
 #[cfg(test)]
+mod source_rules;
+mod sources;
+#[cfg(test)]
 mod static_rules;
 mod statics;
 mod suffix;
@@ -29,6 +32,7 @@ mod tree;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::dns::subnet::Subnet;
 use crate::mesos::cluster::{AddressSource, Cluster, Endpoint};
 use crate::mesos::hosts::Hosts;
 use crate::zonefile::StaticRecords;
@@ -71,6 +75,12 @@ pub struct Naming {
 pub struct Rules {
     /// `Unhealthy`.
     pub unhealthy: Unhealthy,
+    /// `SkipNetInfoForBridge`: what `netinfo` has for a task in a Docker bridge is nobody else's.
+    pub skip_netinfo_for_bridge: bool,
+    /// `IpAllow`: tasks' addresses outside of these are passed over; empty: none is.
+    pub ip_allow: Box<[Subnet]>,
+    /// `IpDeny`: and so are those in one of these.
+    pub ip_deny: Box<[Subnet]>,
 }
 
 /// What becomes of the records of tasks whose latest running status says `healthy: false`.

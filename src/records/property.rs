@@ -11,6 +11,7 @@ use proptest::sample::select;
 use super::rank::Rank;
 use super::{Naming, Record, RecordSet, Rules, Unhealthy, World};
 use crate::dns::name;
+use crate::dns::subnet::Subnet;
 use crate::mesos::cluster::*;
 use crate::mesos::hosts::Hosts;
 use crate::zonefile::{self, Around, StaticRecords};
@@ -256,8 +257,30 @@ fn statics() -> impl Strategy<Value = Arc<StaticRecords>> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    select(vec![Unhealthy::Serve, Unhealthy::Last, Unhealthy::Omit])
-        .prop_map(|unhealthy| Rules { unhealthy })
+    let blocks = || {
+        vec(
+            select(vec!["10.0.0.0/24", "10.0.0.1/32", "fd00::/16"]),
+            0..3,
+        )
+        .prop_map(|texts| {
+            let block = |text| Subnet::parse(text).expect("a block");
+            texts.into_iter().map(block).collect()
+        })
+    };
+    (
+        select(vec![Unhealthy::Serve, Unhealthy::Last, Unhealthy::Omit]),
+        any::<bool>(),
+        blocks(),
+        blocks(),
+    )
+        .prop_map(
+            |(unhealthy, skip_netinfo_for_bridge, ip_allow, ip_deny)| Rules {
+                unhealthy,
+                skip_netinfo_for_bridge,
+                ip_allow,
+                ip_deny,
+            },
+        )
 }
 
 fn naming() -> impl Strategy<Value = Arc<Naming>> {

@@ -34,6 +34,7 @@ fn at(id: &str, address: [u8; 4], is_unhealthy: bool) -> Task {
 fn omitting(unhealthy: [bool; 2]) -> World {
     let rules = Rules {
         unhealthy: Unhealthy::Omit,
+        ..Rules::default()
     };
     let [one, two] = unhealthy;
     let tasks = vec![at("1", [10, 1, 0, 1], one), at("2", [10, 1, 0, 2], two)];
@@ -79,6 +80,7 @@ fn explain_says_which_records_are_left_out_for_their_health() {
     assert_eq!((both.record_count, both.omitted.len()), (2, 0));
     let last = Rules {
         unhealthy: Unhealthy::Last,
+        ..Rules::default()
     };
     let tasks = vec![at("1", [10, 1, 0, 1], true), at("2", [10, 1, 0, 2], false)];
     let last = ruled(last, tasks);

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::build::{Data, Emitter, Sink, TaskNaming, Why, addresses_from};
+use super::build::{Data, Emitter, Sink, TaskNaming, Why};
 use super::directory::Place;
 use super::labels::{self, LabelRule};
 use super::left_out::Reason;
@@ -97,7 +97,8 @@ impl TaskNames<'_, '_> {
         }
         if let Some(source) = self.address_source {
             let short = self.place(sink, name, Place::Plain);
-            for address in addresses_from(source, self.task, self.agent_addresses) {
+            let emitter = self.emitter;
+            for address in emitter.addresses_from(source, self.task, self.agent_addresses) {
                 let why = Why::TaskAddress(source);
                 for owner in [short, plain].into_iter().flatten() {
                     sink.add(owner, Data::Address(address), why);

@@ -1,5 +1,6 @@
 //! The program and its parts from outside, a file for each feature.
 
+mod addresses;
 mod allocations;
 mod answers;
 mod authentication;

@@ -26,7 +26,10 @@ fn ruled(world: World, rules: Rules) -> World {
 }
 
 fn unhealthy(unhealthy: Unhealthy) -> Rules {
-    Rules { unhealthy }
+    Rules {
+        unhealthy,
+        ..Rules::default()
+    }
 }
 
 /// One instance of `web` with this address; `number` tells it from others.

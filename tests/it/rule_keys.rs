@@ -35,3 +35,33 @@ fn rule_of_unhealthy_tasks_is_one_of_three() {
         &["Unhealthy", "right would be a string"],
     );
 }
+
+#[test]
+fn blocks_of_addresses_are_taken_in_any_spelling_and_refused_where_they_are_none() {
+    taken(
+        r#""ipallow":["10.1.2.3/8","fd00::/8"],"IPDENY":["172.17.0.1"],"skipNetInfoForBridge":true"#,
+        &[],
+        &[
+            r#"IpAllow ["10.0.0.0/8","fd00::/8"]"#,
+            r#"IpDeny ["172.17.0.1/32"]"#,
+            "SkipNetInfoForBridge true",
+        ],
+    );
+    let variable = [("ROLLCALL_IP_DENY", "172.17.0.0/16,9.0.0.0/8")];
+    taken("", &variable, &[r#"IpDeny ["172.17.0.0/16","9.0.0.0/8"]"#]);
+    taken("", &[], &["IpAllow [] default", "IpDeny [] default"]);
+    for key in ["IpAllow", "IpDeny"] {
+        for wrong in ["10.0.0.0/33", "10.0.0", "example.com", ""] {
+            let members = format!(r#""{key}":["{wrong}"]"#);
+            refused(&members, &[key, "ADDRESS/BITS, such as 10.0.0.0/8"]);
+        }
+        refused(
+            &format!(r#""{key}":"10.0.0.0/8""#),
+            &[key, "a list of strings"],
+        );
+    }
+    refused(
+        r#""SkipNetInfoForBridge":"yes""#,
+        &["SkipNetInfoForBridge", "true or false"],
+    );
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
+use rollcall::dns::subnet::Subnet;
 use rollcall::mesos::cluster::{
     AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, FaultDomain, Framework,
     NO_STATUS, Task, TaskState, Tasks,
@@ -277,7 +278,13 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         Just(Unhealthy::Last),
         Just(Unhealthy::Omit)
     ];
-    unhealthy.prop_map(|unhealthy| Rules { unhealthy })
+    let deny = prop::option::of("172\\.16\\.0\\.[0-5]/(31|32)");
+    (unhealthy, any::<bool>(), deny).prop_map(|(unhealthy, skip_netinfo_for_bridge, deny)| Rules {
+        unhealthy,
+        skip_netinfo_for_bridge,
+        ip_deny: deny.iter().filter_map(|text| Subnet::parse(text)).collect(),
+        ..Rules::default()
+    })
 }
 
 pub fn any_world() -> impl Strategy<Value = World> {
