@@ -113,6 +113,7 @@ pub fn world(tasks: usize) -> World {
             listener_addresses: [[127, 0, 0, 1].into()].into(),
             statics: Arc::default(),
             rules: Rules::default(),
+            own_addresses: Box::default(),
         }),
     }
 }

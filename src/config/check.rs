@@ -48,6 +48,7 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
             "IpAllow" => list(&config.ip_allow),
             "IpDeny" => list(&config.ip_deny),
             "ClientSubnetFrom" => list(&config.client_subnet_from),
+            "PreferLocal" => Value::from(config.prefer_local),
             "Unhealthy" => Value::from(config.unhealthy.name()),
             "ChaosOn" => Value::from(config.chaos_on),
             "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {

@@ -144,6 +144,7 @@ pub const KEYS: &[Key] = &[
     key("ReverseDnsOn", "ROLLCALL_REVERSE_DNS_ON", Boolean, "false", Fork, "answer PTR for the addresses of tasks"),
     key("ResolvSubnetFirst", "ROLLCALL_RESOLV_SUBNET_FIRST", Boolean, "false", Fork, "addresses in the client's subnet first"),
     key("ClientSubnetFrom", "ROLLCALL_CLIENT_SUBNET_FROM", List, "127.0.0.0/8,::1/128", Rollcall, "who may state another subnet than its own for ResolvSubnetFirst (RFC 7871)"),
+    key("PreferLocal", "ROLLCALL_PREFER_LOCAL", Boolean, "false", Rollcall, "addresses of tasks on this host first, then of those in its zone, then in its region"),
     key("Unhealthy", "ROLLCALL_UNHEALTHY", Text, "serve", Rollcall, "records of tasks whose latest running status says `healthy: false`: `serve` them like others, `last`, or `omit` them unless all of an RRset are"),
     key("ChaosOn", "ROLLCALL_CHAOS_ON", Boolean, "false", Rollcall, "answer version.bind and hostname.bind in class CHAOS"),
     key("Engine", "ROLLCALL_ENGINE", Text, "auto", Rollcall, "how datagrams are moved: `epoll`, `uring` (io_uring where the kernel allows it, else epoll), or `auto`: what measures better, which is epoll"),

@@ -207,6 +207,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         reverse_dns_on: settings.boolean("ReverseDnsOn")?,
         resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,
         client_subnet_from: forwarding::blocks(settings, "ClientSubnetFrom")?,
+        prefer_local: settings.boolean("PreferLocal")?,
         unhealthy: unhealthy(settings)?,
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,

@@ -125,6 +125,8 @@ pub struct Config {
     pub resolv_subnet_first: bool,
     /// `ClientSubnetFrom` (Rollcall's own): whose client subnet option is believed.
     pub client_subnet_from: Vec<Subnet>,
+    /// `PreferLocal` (Rollcall's own).
+    pub prefer_local: bool,
     /// `Unhealthy` (Rollcall's own).
     pub unhealthy: Unhealthy,
     /// `ChaosOn` (Rollcall's own): answer `version.bind` and `hostname.bind` in class CHAOS.

@@ -142,7 +142,7 @@ fn masters(config: &Config) -> Vec<Endpoint> {
     masters.collect()
 }
 
-/// What names are made from; the listener's addresses are filled in by each refresh.
+/// What names are made from; the listener's and this machine's addresses are filled in by each refresh.
 fn naming(config: &Config) -> Naming {
     Naming {
         domain: config.domain.as_str().into(),
@@ -166,10 +166,12 @@ fn naming(config: &Config) -> Naming {
                 config::Unhealthy::Last => Unhealthy::Last,
                 config::Unhealthy::Omit => Unhealthy::Omit,
             },
+            prefer_local: config.prefer_local,
             skip_netinfo_for_bridge: config.skip_netinfo_for_bridge,
             ip_allow: config.ip_allow.clone().into(),
             ip_deny: config.ip_deny.clone().into(),
         },
+        own_addresses: Box::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::directory::{Directory, Place, listener_labels};
+use super::directory::{AgentFacts, Directory, Place, listener_labels};
 use super::labels;
 use super::left_out::Reason;
 use super::rank::{Health, Rank};
@@ -124,6 +124,12 @@ impl<'w> Emitter<'w> {
     /// The addresses of an agent; `None`: it is not registered.
     pub(super) fn agent_addresses(&self, id: &str) -> Option<&[IpAddr]> {
         Some(self.directory.agent(id)?.addresses(self.world))
+    }
+
+    /// How near an agent is; `None`: it is not registered.
+    pub(super) fn agent_place(&self, id: &str) -> Option<Rank> {
+        let agent = self.directory.agent(id)?;
+        Some(self.directory.place_of(agent, self.world))
     }
 
     fn look_up(&self, endpoint: &Endpoint) -> Vec<IpAddr> {
@@ -318,7 +324,7 @@ impl<'w> Emitter<'w> {
             tail: agent.tail(),
             hash: labels::instance_hash(&task.id),
         };
-        sink.rank(self.rank(task));
+        sink.rank(self.rank(task, agent));
         self.names_of(&names, sink, scratch);
         sink.rank(Rank::PLAIN);
     }
@@ -341,8 +347,9 @@ impl<'w> Emitter<'w> {
     }
 
     /// That of a task's records.
-    fn rank(&self, task: &Task) -> Rank {
-        Rank::PLAIN.with(match self.world.naming.rules.unhealthy {
+    fn rank(&self, task: &Task, agent: &AgentFacts) -> Rank {
+        let place = self.directory.place_of(agent, self.world);
+        place.with(match self.world.naming.rules.unhealthy {
             Unhealthy::Last if task.is_unhealthy => Health::Last,
             Unhealthy::Omit if task.is_unhealthy => Health::Omitted,
             _ => Health::Good,

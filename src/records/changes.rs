@@ -102,8 +102,18 @@ impl<'w> Changes<'w> {
             .map(|framework| &*framework.id)
             .filter(|id| !is_same_framework(id))
             .collect();
-        let is_same_agent = |id: &str| before.agent_addresses(id) == after.agent_addresses(id);
+        let is_same_agent = |id: &str| {
+            before.agent_addresses(id) == after.agent_addresses(id)
+                && before.agent_place(id) == after.agent_place(id)
+        };
+        let mut moved_agents: Vec<&Agent> = moved_agents.collect();
+        if known.here() != knows.here() {
+            // Agents that stayed the same may be nearer or farther than before.
+            let (old, new) = (old_cluster.agents.iter(), new_cluster.agents.iter());
+            moved_agents = old.chain(new).map(|agent| &**agent).collect();
+        }
         let agents: HashSet<&str> = moved_agents
+            .into_iter()
             .map(|agent| &*agent.id)
             .filter(|id| !is_same_agent(id))
             .collect();

@@ -11,8 +11,9 @@ use foldhash::fast::RandomState;
 use super::World;
 use super::build::addresses;
 use super::labels::{self, LabelRule};
+use super::rank::Rank;
 use super::suffix::{Reserved, Suffix, is_builtin};
-use crate::mesos::cluster::{Agent, Framework};
+use crate::mesos::cluster::{Agent, FaultDomain, Framework};
 
 /// Frameworks and agents, prepared for names.
 pub(super) struct Directory {
@@ -23,6 +24,16 @@ pub(super) struct Directory {
     frameworks: HashMap<Arc<str>, FrameworkFacts, RandomState>,
     /// The later of two agents of one id counts.
     agents: HashMap<Arc<str>, AgentFacts, RandomState>,
+    /// `None` where it does not matter.
+    here: Option<Here>,
+}
+
+/// This machine among the agents.
+#[derive(PartialEq)]
+pub(super) struct Here {
+    addresses: Box<[IpAddr]>,
+    /// That of the first agent on it that says one.
+    domain: Option<FaultDomain>,
 }
 
 pub(super) struct FrameworkFacts {
@@ -72,6 +83,7 @@ impl Directory {
                 world.cluster.agents.len(),
                 RandomState::default(),
             ),
+            here: naming.rules.prefer_local.then(|| Here::new(world)),
         };
         for framework in world.cluster.frameworks.iter() {
             let facts = directory.framework_facts(framework, &reserved);
@@ -93,7 +105,11 @@ impl Directory {
     pub(super) fn is_shared(one: &World, other: &World) -> bool {
         let (a, b) = (&one.naming, &other.naming);
         let same_naming = Arc::ptr_eq(a, b)
-            || a.domain == b.domain && a.rfc952 == b.rfc952 && a.soa_mname == b.soa_mname;
+            || a.domain == b.domain
+                && a.rfc952 == b.rfc952
+                && a.soa_mname == b.soa_mname
+                && a.rules.prefer_local == b.rules.prefer_local
+                && a.own_addresses == b.own_addresses;
         same_naming
             && Arc::ptr_eq(&one.cluster.frameworks, &other.cluster.frameworks)
             && Arc::ptr_eq(&one.cluster.agents, &other.cluster.agents)
@@ -142,6 +158,25 @@ impl Directory {
         self.agents.get(id)
     }
 
+    pub(super) fn here(&self) -> Option<&Here> {
+        self.here.as_ref()
+    }
+
+    /// How near an agent is, as far as that matters.
+    pub(super) fn place_of(&self, agent: &AgentFacts, world: &World) -> Rank {
+        let Some(here) = &self.here else {
+            return Rank::PLAIN;
+        };
+        if here.is_at(agent.addresses(world)) {
+            return Rank::HOST;
+        }
+        match (&here.domain, &agent.agent.domain) {
+            (Some(ours), Some(theirs)) if ours == theirs => Rank::ZONE,
+            (Some(ours), Some(theirs)) if ours.region == theirs.region => Rank::REGION,
+            _ => Rank::PLAIN,
+        }
+    }
+
     /// What the names of a framework's tasks end in; `None`: it is not there, or has no name.
     pub(super) fn framework_suffix(&self, id: &str) -> Option<&Suffix> {
         let first = self.framework(id)?.first_suffix?;
@@ -170,6 +205,27 @@ impl Directory {
 
     pub(super) fn at(&self, first_suffix: usize, place: Place) -> &Suffix {
         &self.suffixes[first_suffix + place as usize]
+    }
+}
+
+impl Here {
+    fn new(world: &World) -> Self {
+        let mut here = Self {
+            addresses: world.naming.own_addresses.clone(),
+            domain: None,
+        };
+        let mut on_it = world.cluster.agents.iter().filter(|agent| {
+            let pid = agent.pid.as_ref();
+            pid.is_some_and(|pid| here.is_at(&addresses(world, &pid.host)))
+        });
+        here.domain = on_it.find_map(|agent| agent.domain.clone());
+        here
+    }
+
+    fn is_at(&self, addresses: &[IpAddr]) -> bool {
+        addresses
+            .iter()
+            .any(|address| self.addresses.contains(address))
     }
 }
 

@@ -17,7 +17,7 @@ use super::task_names::Scratch;
 use super::told_statics::{self, Cover};
 use crate::dns::name::text_from_wire;
 use crate::limits::{EXPLAIN_CANDIDATES_MAX, EXPLAIN_RECORDS_MAX, EXPLAIN_SOURCES_MAX};
-use crate::mesos::cluster::{AddressSource, Agent, Framework, Task};
+use crate::mesos::cluster::{Agent, Framework, Task};
 
 /// Explains a name given as text, with or without its final dot, in any case.
 pub fn explain(world: &World, name: &str) -> Explanation {
@@ -326,26 +326,8 @@ impl<'w> Watcher<'w> {
     fn task_sentence(&self, task: &Task, why: Why) -> String {
         match why {
             Why::TaskAddress(source) => {
-                let (rules, sources) = (&self.world.naming.rules, &self.world.naming.ip_sources);
-                let place = sources.iter().position(|&other| other == source);
-                let (before, _) = sources.split_at(place.unwrap_or_default());
                 let agent = self.emitter.agent_addresses(&task.agent_id);
-                let judged: Vec<AddressSource> =
-                    sources::judged(rules, before, task, agent.unwrap_or_default())
-                        .map(|(source, ..)| source)
-                        .collect();
-                let empty = before.iter().filter(|it| !judged.contains(it));
-                let empty: Vec<AddressSource> = empty.copied().collect();
-                let because = match empty.is_empty() {
-                    true => String::new(),
-                    false => format!(", because {} had none", sources::words(&empty)),
-                };
-                let upto = &sources[..before.len() + 1];
-                format!(
-                    "address from {}{because}{}",
-                    sources::word(source),
-                    sources::passed_over(rules, upto, task, agent.unwrap_or_default())
-                )
+                sources::told(&self.world.naming, source, task, agent.unwrap_or_default())
             }
             Why::AgentAddress => "address of its agent".to_owned(),
             Why::DiscoveryPort(index) => {
@@ -414,6 +396,7 @@ impl Sink for Watcher<'_> {
         // An address has its names whatever its task's health.
         let rank = match rtype {
             "PTR" => Rank::PLAIN,
+            "SRV" => self.rank.of_health(),
             _ => self.rank,
         };
         if !rank.is_omitted() && !self.types.contains(&rtype) {
@@ -438,7 +421,7 @@ impl Sink for Watcher<'_> {
             });
         }
         self.ranks[place] = self.ranks[place].min(rank);
-        let sentence = self.sentence(why) + rank.explained();
+        let sentence = self.sentence(why) + &rank.explained();
         let record = &mut self.explanation.records[place];
         record.source_count += 1;
         if record.sources.len() < EXPLAIN_SOURCES_MAX {

@@ -68,6 +68,8 @@ pub struct Naming {
     /// `StaticRecords`: the records of the file, beside those of the cluster.
     pub statics: Arc<StaticRecords>,
     pub rules: Rules,
+    /// The addresses of this machine, where the rules ask for them; else none.
+    pub own_addresses: Box<[IpAddr]>,
 }
 
 /// What is done with addresses that mesos-dns takes as they come. By default nothing.
@@ -75,6 +77,8 @@ pub struct Naming {
 pub struct Rules {
     /// `Unhealthy`.
     pub unhealthy: Unhealthy,
+    /// `PreferLocal`: tasks on this host come first, then those of its zone, then of its region.
+    pub prefer_local: bool,
     /// `SkipNetInfoForBridge`: what `netinfo` has for a task in a Docker bridge is nobody else's.
     pub skip_netinfo_for_bridge: bool,
     /// `IpAllow`: tasks' addresses outside of these are passed over; empty: none is.

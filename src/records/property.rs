@@ -256,6 +256,15 @@ fn statics() -> impl Strategy<Value = Arc<StaticRecords>> {
     })
 }
 
+/// Some that agents have, and one that none has.
+fn own_addresses() -> impl Strategy<Value = Box<[IpAddr]>> {
+    let addresses = select(vec!["10.0.0.1", "10.0.0.9", "fd00::9", "192.0.2.1"]);
+    vec(addresses, 0..3).prop_map(|texts| {
+        let address = |text: &str| text.parse().expect("an address");
+        texts.into_iter().map(address).collect()
+    })
+}
+
 fn rules() -> impl Strategy<Value = Rules> {
     let blocks = || {
         vec(
@@ -270,12 +279,14 @@ fn rules() -> impl Strategy<Value = Rules> {
     (
         select(vec![Unhealthy::Serve, Unhealthy::Last, Unhealthy::Omit]),
         any::<bool>(),
+        any::<bool>(),
         blocks(),
         blocks(),
     )
         .prop_map(
-            |(unhealthy, skip_netinfo_for_bridge, ip_allow, ip_deny)| Rules {
+            |(unhealthy, prefer_local, skip_netinfo_for_bridge, ip_allow, ip_deny)| Rules {
                 unhealthy,
+                prefer_local,
                 skip_netinfo_for_bridge,
                 ip_allow,
                 ip_deny,
@@ -290,10 +301,10 @@ fn naming() -> impl Strategy<Value = Arc<Naming>> {
         vec(endpoint(), 0..4),
         select(vec!["ns.mesos.", "A.a.mesos.", "mesos.", "ns.outside."]),
         vec(address(), 0..3),
-        (statics(), rules()),
+        (statics(), rules(), own_addresses()),
     )
         .prop_map(
-            |(domain, rfc952, masters, soa_mname, listener, (statics, rules))| {
+            |(domain, rfc952, masters, soa_mname, listener, (statics, rules, own_addresses))| {
                 Arc::new(Naming {
                     domain: domain.into(),
                     rfc952,
@@ -308,6 +319,7 @@ fn naming() -> impl Strategy<Value = Arc<Naming>> {
                     listener_addresses: listener.into(),
                     statics,
                     rules,
+                    own_addresses,
                 })
             },
         )
@@ -381,6 +393,12 @@ fn mixed(old: &World, new: &World, mask: u8) -> World {
     }
     if mask & 32 != 0 && mask & 64 != 0 {
         world.naming = naming_for(old, new);
+    } else if mask & 32 != 0 {
+        // This machine gets other addresses; the configuration stays.
+        world.naming = Arc::new(Naming {
+            own_addresses: new.naming.own_addresses.clone(),
+            ..(*old.naming).clone()
+        });
     }
     if mask & 128 != 0 {
         world.cluster.agents = world.cluster.agents.iter().rev().cloned().collect();

@@ -17,6 +17,12 @@ pub(super) enum Health {
 }
 
 impl Rank {
+    /// The task's agent is on this host.
+    pub(super) const HOST: Self = Self(0);
+    /// In the same zone.
+    pub(super) const ZONE: Self = Self(1);
+    /// In the same region.
+    pub(super) const REGION: Self = Self(2);
     /// That of most records, and of all where no rule tells them apart.
     pub const PLAIN: Self = Self(PLACES - 1);
     /// Every rank is below this.
@@ -48,12 +54,19 @@ impl Rank {
     }
 
     /// What `explain` adds to a record's sentence.
-    pub(super) fn explained(self) -> &'static str {
-        match (self.is_unhealthy(), self.is_omitted()) {
+    pub(super) fn explained(self) -> String {
+        let place = match Self(self.0 % PLACES) {
+            Self::HOST => "; on this host: PreferLocal puts it first",
+            Self::ZONE => "; in this host's zone: PreferLocal puts it behind this host's",
+            Self::REGION => "; in this host's region: PreferLocal puts it behind this zone's",
+            _ => "",
+        };
+        let health = match (self.is_unhealthy(), self.is_omitted()) {
             (_, true) => "; it is not healthy: Unhealthy leaves it out beside healthy ones",
             (true, _) => "; it is not healthy: Unhealthy puts it last",
             _ => "",
-        }
+        };
+        format!("{place}{health}")
     }
 
     pub(super) fn number(self) -> u8 {

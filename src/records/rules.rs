@@ -43,6 +43,7 @@ pub(super) fn world(tasks: Vec<Task>) -> World {
             listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
             statics: Arc::default(),
             rules: Rules::default(),
+            own_addresses: Box::default(),
         }),
     }
 }

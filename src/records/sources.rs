@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::Rules;
+use super::{Naming, Rules};
 use crate::dns::subnet::Subnet;
 use crate::mesos::cluster::{AddressSource, Task};
 
@@ -86,8 +86,35 @@ fn all_addresses_from<'a>(
     agent.iter().copied().chain(own)
 }
 
+/// What `explain` says of where a task's addresses come from.
+pub(super) fn told(
+    naming: &Naming,
+    source: AddressSource,
+    task: &Task,
+    agent: &[IpAddr],
+) -> String {
+    let (rules, sources) = (&naming.rules, &naming.ip_sources);
+    let place = sources.iter().position(|&other| other == source);
+    let (before, _) = sources.split_at(place.unwrap_or_default());
+    let judged: Vec<AddressSource> = judged(rules, before, task, agent)
+        .map(|(source, ..)| source)
+        .collect();
+    let empty = before.iter().filter(|it| !judged.contains(it));
+    let empty: Vec<AddressSource> = empty.copied().collect();
+    let because = match empty.is_empty() {
+        true => String::new(),
+        false => format!(", because {} had none", words(&empty)),
+    };
+    let upto = &sources[..before.len() + 1];
+    format!(
+        "address from {}{because}{}",
+        word(source),
+        passed_over(rules, upto, task, agent)
+    )
+}
+
 /// As `IPSources` spells it.
-pub(super) fn word(source: AddressSource) -> &'static str {
+fn word(source: AddressSource) -> &'static str {
     match source {
         AddressSource::NetInfo => "netinfo",
         AddressSource::Mesos => "mesos",

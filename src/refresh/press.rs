@@ -35,7 +35,8 @@ pub enum Pressed {
 /// The refresh thread's workshop.
 pub struct Press {
     hosts: HostResolver,
-    /// Its `listener_addresses` are read anew where a listener is a wildcard.
+    /// Its `listener_addresses` are read anew where a listener is a wildcard, and its
+    /// `own_addresses` where tasks on this machine come first.
     naming: Naming,
     listeners: Vec<IpAddr>,
     answering: Answering,
@@ -284,6 +285,10 @@ impl Press {
         let known = self.world.as_ref().map(|world| &world.naming);
         if now >= self.addresses_due || known.is_none() {
             self.naming.listener_addresses = listener_addresses(&self.listeners).into();
+            self.naming.own_addresses = match self.naming.rules.prefer_local {
+                true => own_addresses().into(),
+                false => Box::default(),
+            };
             self.addresses_due = now + ADDRESSES_EVERY;
         }
         match known {
@@ -338,6 +343,14 @@ fn listener_addresses(listeners: &[IpAddr]) -> Vec<IpAddr> {
         }
     }
     addresses
+}
+
+/// By which this machine's agent is known.
+fn own_addresses() -> Vec<IpAddr> {
+    sys::interfaces::local_addresses().unwrap_or_else(|failure| {
+        warn!("cannot read this machine's addresses, PreferLocal knows no task on it: {failure}");
+        Vec::new()
+    })
 }
 
 /// max(previous + 1, unix time), so that it rises with every change and survives a restart

@@ -21,6 +21,7 @@ mod live;
 mod live_tls;
 mod memory;
 mod outside;
+mod prefer_local;
 mod publishing;
 mod ranks;
 mod refreshing;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::Message;
-use rollcall::mesos::cluster::{AddressSource, Task};
+use rollcall::mesos::cluster::{AddressSource, Agent, FaultDomain, Task};
 use rollcall::records::{Naming, RecordSet, Rules, Unhealthy, World};
 use rollcall::responses::table::ResponseTable;
 use rollcall::serve::respond::{Responder, Settings, SubnetFirst};
@@ -14,7 +14,9 @@ use rollcall::serve::{Client, Outcome, Respond, Transport};
 
 use crate::support::client::{A, AAAA, ANY, SRV, query};
 use crate::table::contents;
-use crate::worlds::{answering, naming, settings, snapshot, task, with_statics, world_of};
+use crate::worlds::{
+    agent, answering, framework, naming, settings, snapshot, task, with_statics, world, world_of,
+};
 
 const WEB: &str = "web.marathon.mesos";
 
@@ -283,4 +285,127 @@ fn without_a_rule_the_table_has_the_same_octets() {
     assert_eq!(table(&well), table(&ill));
     let last = ruled(ill, unhealthy(Unhealthy::Last));
     assert_ne!(table(&well), table(&last));
+}
+
+/// Instances of `web` on agents 0 to 4: on this host; in its zone; in its region; in a zone of that
+/// name in another region; nowhere that is known. Each has the address 10.1.AGENT.NUMBER.
+fn placed(instances: &[(u8, u8, bool)], prefer_local: bool) -> World {
+    let domain = |region: &str, zone: &str| {
+        let (region, zone) = (region.into(), zone.into());
+        Some(FaultDomain { region, zone })
+    };
+    let domains = [
+        domain("r", "a"),
+        domain("r", "a"),
+        domain("r", "b"),
+        domain("q", "a"),
+        None,
+    ];
+    let agents = domains.into_iter().zip(0..).map(|(domain, index)| Agent {
+        domain,
+        ..agent(index)
+    });
+    let tasks = instances.iter().map(|&(agent, number, is_unhealthy)| Task {
+        agent_id: format!("20c0-S{agent}").into(),
+        ..web(
+            usize::from(agent) * 10 + usize::from(number),
+            [10, 1, agent, number],
+            is_unhealthy,
+        )
+    });
+    let frameworks = vec![framework("f0", "marathon")];
+    let world = world(frameworks, agents.collect(), tasks.collect());
+    let rules = Rules {
+        prefer_local,
+        unhealthy: Unhealthy::Last,
+        ..Rules::default()
+    };
+    World {
+        naming: Arc::new(Naming {
+            rules,
+            own_addresses: [[127, 0, 0, 1].into(), [10, 0, 0, 1].into()].into(),
+            ..naming()
+        }),
+        ..world
+    }
+}
+
+#[test]
+fn tasks_on_this_host_come_first_then_those_of_its_zone_and_region() {
+    let instances = [
+        (4, 1, false),
+        (3, 1, false),
+        (2, 1, false),
+        (2, 2, false),
+        (1, 1, false),
+        (0, 1, false),
+        (0, 2, false),
+    ];
+    let mut asker = Asker::over_tcp(&placed(&instances, true));
+    let groups: [&[&str]; 4] = [
+        &["10.1.0.1", "10.1.0.2"],
+        &["10.1.1.1"],
+        &["10.1.2.1", "10.1.2.2"],
+        &["10.1.3.1", "10.1.4.1"],
+    ];
+    assert_grouped(&mut asker, A, &groups);
+    // The order of SRV records says nothing; they are as they were.
+    let table = |world: &World| {
+        let records = RecordSet::build(world);
+        contents(&ResponseTable::build(&records, &answering(), 1, 7))
+    };
+    let of_srv = |world: &World| {
+        let mut table = table(world);
+        table.retain(|name, _| name.starts_with(b"\x04_web"));
+        table
+    };
+    let (on, off) = (placed(&instances, true), placed(&instances, false));
+    assert_eq!(of_srv(&on), of_srv(&off));
+    assert_ne!(table(&on), table(&off));
+}
+
+#[test]
+fn static_records_stand_with_the_tasks_that_are_nowhere_near() {
+    const STATICS: &str = "web.marathon 7 A 10.9.0.1\nweb.marathon 7 A 10.1.0.1\n";
+    let instances = [
+        (4, 1, false),
+        (1, 1, false),
+        (0, 1, false),
+        (0, 2, false),
+        (0, 3, true),
+    ];
+    let mut asker = Asker::over_tcp(&with_statics(placed(&instances, true), STATICS));
+    let groups: [&[&str]; 4] = [
+        &["10.1.0.1", "10.1.0.2"],
+        &["10.1.1.1"],
+        &["10.1.4.1", "10.9.0.1"],
+        &["10.1.0.3"],
+    ];
+    assert_grouped(&mut asker, A, &groups);
+    let answer = asker.ask(WEB, A);
+    assert!(answer.answers.iter().all(|record| record.ttl == 7));
+}
+
+#[test]
+fn nearness_orders_neither_across_subnets_nor_before_health() {
+    let instances = [
+        (0, 1, true),
+        (0, 2, false),
+        (4, 3, true),
+        (4, 4, false),
+        (1, 5, false),
+    ];
+    let world = placed(&instances, true);
+    let mut asker = Asker::over_tcp(&world);
+    let order = ["10.1.0.2", "10.1.1.5", "10.1.4.4", "10.1.0.1", "10.1.4.3"];
+    assert_eq!(asker.data(WEB, A), order);
+    let near = Settings {
+        subnet_first: Some(SubnetFirst {
+            believed: Box::new([]),
+        }),
+        ..settings()
+    };
+    let mut asker = Asker::new(&world, &near, client(Transport::Tcp, [10, 1, 4, 99]));
+    let order = ["10.1.4.4", "10.1.0.2", "10.1.1.5", "10.1.4.3", "10.1.0.1"];
+    assert_eq!(asker.data(WEB, A), order);
 }

@@ -37,6 +37,7 @@ pub fn naming() -> Naming {
         listener_addresses: ["127.0.0.1".parse().expect("an address")].into(),
         statics: Arc::default(),
         rules: Rules::default(),
+        own_addresses: Box::default(),
     }
 }
 
@@ -279,12 +280,15 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         Just(Unhealthy::Omit)
     ];
     let deny = prop::option::of("172\\.16\\.0\\.[0-5]/(31|32)");
-    (unhealthy, any::<bool>(), deny).prop_map(|(unhealthy, skip_netinfo_for_bridge, deny)| Rules {
-        unhealthy,
-        skip_netinfo_for_bridge,
-        ip_deny: deny.iter().filter_map(|text| Subnet::parse(text)).collect(),
-        ..Rules::default()
-    })
+    (unhealthy, any::<(bool, bool)>(), deny).prop_map(
+        |(unhealthy, (prefer_local, skip_netinfo_for_bridge), deny)| Rules {
+            unhealthy,
+            prefer_local,
+            skip_netinfo_for_bridge,
+            ip_deny: deny.iter().filter_map(|text| Subnet::parse(text)).collect(),
+            ..Rules::default()
+        },
+    )
 }
 
 pub fn any_world() -> impl Strategy<Value = World> {
@@ -313,7 +317,11 @@ pub fn any_world() -> impl Strategy<Value = World> {
                 })
                 .collect();
             World {
-                naming: Arc::new(Naming { rules, ..naming() }),
+                naming: Arc::new(Naming {
+                    rules,
+                    own_addresses: [[10, 0, 0, 1].into()].into(),
+                    ..naming()
+                }),
                 ..world(frameworks, agents, tasks)
             }
         })
