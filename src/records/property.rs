@@ -459,6 +459,31 @@ proptest! {
     }
 
     #[test]
+    fn nearness_follows_this_host_and_its_agents(
+        first in world(),
+        steps in vec((own_addresses(), proptest::option::of(agent())), 1..8),
+    ) {
+        let near = |world: &World, own_addresses| {
+            let mut naming = (*world.naming).clone();
+            naming.rules.prefer_local = true;
+            naming.own_addresses = own_addresses;
+            World { naming: Arc::new(naming), ..world.clone() }
+        };
+        let mut old = near(&first, Box::default());
+        let mut set = RecordSet::build(&old);
+        for (own_addresses, agent) in steps {
+            let mut new = near(&old, own_addresses);
+            if let Some(agent) = agent {
+                let others = old.cluster.agents.iter().filter(|it| it.id != agent.id);
+                new.cluster.agents = others.cloned().chain([agent.clone()]).collect();
+            }
+            set.update(&old, &new);
+            prop_assert_eq!(contents(&set), contents(&RecordSet::build(&new)));
+            old = new;
+        }
+    }
+
+    #[test]
     fn nothing_is_touched_where_nothing_changed(world in world()) {
         let mut set = RecordSet::build(&world);
         prop_assert_eq!(set.update(&world, &world.clone()), vec![]);

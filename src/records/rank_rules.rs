@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::enumerate::{Visitor, visit};
 use super::explain::explain;
+use super::rank::Rank;
 use super::rules::{check, task, world};
 use super::{Naming, RecordSet, Rules, Unhealthy, World};
 use crate::mesos::cluster::*;
@@ -124,6 +125,61 @@ fn static_record_is_answered_and_unhealthy_tasks_are_left_out_beside_it() {
     let text = explanation.to_string();
     assert!(text.contains("has 1 record\n  A 10.9.0.1\n"), "{text}");
     assert_eq!(explanation.omitted.len(), 2, "{text}");
+}
+
+#[test]
+fn agents_that_stay_are_nearer_or_farther_when_this_host_is_elsewhere() {
+    let world = |own: [u8; 4], region: &str| {
+        let rules = Rules {
+            prefer_local: true,
+            ..Rules::default()
+        };
+        let tasks = [("20c0-S0", [10, 1, 0, 1]), ("20c0-S1", [10, 1, 0, 2])];
+        let tasks = tasks.map(|(agent, address)| Task {
+            agent_id: agent.into(),
+            ..at(agent, address, false)
+        });
+        let mut world = ruled(rules, tasks.into());
+        let mut naming = (*world.naming).clone();
+        naming.own_addresses = [own.into()].into();
+        world.naming = Arc::new(naming);
+        let regions = ["r", region].into_iter().zip(world.cluster.agents.iter());
+        let agents = regions.map(|(region, agent)| {
+            let domain = FaultDomain {
+                region: region.into(),
+                zone: "a".into(),
+            };
+            Arc::new(Agent {
+                domain: Some(domain),
+                ..Agent::clone(agent)
+            })
+        });
+        world.cluster.agents = agents.collect();
+        world
+    };
+    // Where the first agent's task stands, and the second's.
+    let places = |set: &RecordSet| {
+        let wire = crate::dns::name::wire_from_text("web.marathon.mesos").expect("a name");
+        let mut ranked: Vec<_> = set.ranked(set.find(&wire).expect("web")).collect();
+        ranked.sort_unstable_by_key(|&(_, record)| record);
+        ranked.into_iter().map(|(rank, _)| rank).collect::<Vec<_>>()
+    };
+    let mut old = world([10, 0, 0, 1], "r");
+    let mut set = RecordSet::build(&old);
+    assert_eq!(places(&set), [Rank::HOST, Rank::ZONE]);
+    for (own, region, wanted) in [
+        ([10, 0, 0, 2], "r", [Rank::ZONE, Rank::HOST]),
+        // The first agent stays as it was, and is in another region than this host now.
+        ([10, 0, 0, 2], "q", [Rank::PLAIN, Rank::HOST]),
+        ([10, 0, 0, 9], "q", [Rank::PLAIN, Rank::PLAIN]),
+        ([10, 0, 0, 1], "q", [Rank::HOST, Rank::PLAIN]),
+    ] {
+        let mut new = world(own, region);
+        new.cluster.adopt(&old.cluster);
+        assert!(!set.update(&old, &new).is_empty());
+        assert_eq!(places(&set), wanted);
+        old = new;
+    }
 }
 
 #[derive(Default)]
