@@ -102,7 +102,10 @@ pub const UPSTREAM_PENDING_PER_SOCKET_MAX: usize = 2048;
 /// A reply that comes later than this tells nothing any more.
 pub const UPSTREAM_LATE_MAX: Duration = Duration::from_secs(5);
 /// Replies that are read of one socket before others have their turn.
-pub const UPSTREAM_REPLIES_PER_TURN_MAX: usize = 64;
+pub const UPSTREAM_REPLIES_PER_TURN_MAX: usize = 16;
+/// Flights that are looked after in one turn: each may cost a system call or two, some 4 us, while which
+/// queries to the table wait.
+pub const FLIGHTS_PER_TURN_MAX: usize = 64;
 /// A connection to an upstream that nothing is asked on is closed after this (RFC 7766, 6.2.3).
 pub const UPSTREAM_STREAM_IDLE_MAX: Duration = Duration::from_secs(10);
 /// An upstream through which our own query came back is not asked for so long.

@@ -20,7 +20,7 @@ use super::cache::{Cache, Found};
 use super::flights::{Begun, Flight, FlightId, Flights, Waiter};
 use super::follow;
 use super::numbers::Numbers;
-use super::question::{Question, message_of};
+use super::question::Question;
 use super::sockets::Sockets;
 use super::streams::Streams;
 use super::upstream::Upstream;
@@ -28,8 +28,8 @@ use super::{Asked, Asker, Common, Deliver, Settings, TOKENS};
 use crate::dns::message::{LowerName, Parsed, flag, parse};
 use crate::dns::{Rcode, name};
 use crate::limits::{
-    FORWARD_FLIGHTS_HARD_MAX, FORWARD_PENDING_BYTES_MAX, FORWARD_STALE_AFTER, FORWARD_SWEEP,
-    NAME_BYTES_MAX, TCP_MESSAGE_BYTES_MAX,
+    FLIGHTS_PER_TURN_MAX, FORWARD_FLIGHTS_HARD_MAX, FORWARD_PENDING_BYTES_MAX, FORWARD_STALE_AFTER,
+    FORWARD_SWEEP, NAME_BYTES_MAX, TCP_MESSAGE_BYTES_MAX,
 };
 use crate::stats::WorkerStats;
 use crate::stats::upstream::Upstreams;
@@ -58,7 +58,7 @@ pub struct Forwarder<'s> {
     pub(super) incoming: Box<[u8]>,
     pub(super) outgoing: Box<[u8]>,
     pub(super) names: LowerName,
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
 }
 
 /// What a message was sent for.
@@ -296,33 +296,9 @@ impl<'s> Forwarder<'s> {
         )
     }
 
-    /// Asks again for what is in the cache, for nobody.
-    fn refresh(&mut self, key: &[u8], now: Instant) {
-        self.key.clear();
-        self.key.push(0);
-        self.key.extend(key);
-        if self.flights.find(&self.key).is_some() || !self.flights.has_room() {
-            return;
-        }
-        let mut query = Vec::new();
-        if message_of(key, 0, &mut query).is_none() {
-            return;
-        }
-        let mut names = LowerName::default();
-        let Parsed::Query(parsed) = parse(&query, &mut names) else {
-            return;
-        };
-        if let Some(question) = Question::read(&query, &parsed) {
-            self.stats.cache_prefetches.add(1);
-            let own_key = Some(Box::from(&*self.key));
-            let name = question.key().name();
-            self.take_off(&query, name, own_key, false, None, Vec::new(), now);
-        }
-    }
-
     /// Begins a flight. False: there is nobody to ask.
     #[allow(clippy::too_many_arguments)]
-    fn take_off(
+    pub(super) fn take_off(
         &mut self,
         query: &[u8],
         name: &[u8],
@@ -422,7 +398,12 @@ impl<'s> Forwarder<'s> {
 
     /// Whether `turn` may have anything to do; false costs no look at the clock.
     pub fn wants_turn(&self) -> bool {
-        !self.ready.is_empty() || !self.flights.is_empty()
+        !self.ready.is_empty() || !self.flights.is_empty() || self.has_leftovers()
+    }
+
+    /// Whether there is something that `sweep` looks for.
+    fn has_leftovers(&self) -> bool {
+        self.sockets.has_pending() || !self.streams.is_empty()
     }
 
     /// Whether a client waits for an answer.
@@ -432,11 +413,10 @@ impl<'s> Forwarder<'s> {
 
     /// For how long nothing will be due without an event. `None`: for ever.
     pub fn sleep_max(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.flights.has_room() {
             return Some(Duration::ZERO);
         }
-        let is_used = self.sockets.has_pending() || !self.streams.is_empty();
-        let sweep_at = is_used.then(|| self.swept_at + FORWARD_SWEEP);
+        let sweep_at = self.has_leftovers().then(|| self.swept_at + FORWARD_SWEEP);
         let due = match (self.flights.due_at(), sweep_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -467,14 +447,18 @@ impl<'s> Forwarder<'s> {
                 None => break,
             }
         }
-        while let Some(id) = self.flights.next_due(now) {
-            self.turn_flight(id, out, now);
-        }
-        while !self.flights.has_room()
-            && let Some(oldest) = self.flights.oldest()
-        {
-            self.stats.forward_overflows.add(1);
-            self.fail(oldest, out, now);
+        // The rest is due at once, after those who are answered from the table.
+        for _ in 0..FLIGHTS_PER_TURN_MAX {
+            if let Some(id) = self.flights.next_due(now) {
+                self.turn_flight(id, out, now);
+            } else if !self.flights.has_room()
+                && let Some(oldest) = self.flights.oldest()
+            {
+                self.stats.forward_overflows.add(1);
+                self.fail(oldest, out, now);
+            } else {
+                break;
+            }
         }
         if now.saturating_duration_since(self.swept_at) >= FORWARD_SWEEP {
             self.swept_at = now;

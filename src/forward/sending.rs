@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::flights::{Attempt, AttemptState, FlightId};
 use super::forwarder::{Forwarder, Port, Purpose};
 use super::loops::Loops;
-use super::question::Question;
+use super::question::{Question, message_of};
 use super::sockets::Sent;
 use super::upstream::Upstream;
+use crate::dns::message::{LowerName, Parsed, parse};
 use crate::limits::{
     FORWARD_ATTEMPTS_MAX, LOOP_PROBE_WAIT, UPSTREAM_LATE_MAX, UPSTREAM_REPEAT_AFTER,
 };
@@ -17,6 +18,30 @@ use crate::limits::{
 const REPEATS_DOUBLED_MAX: usize = 8;
 
 impl Forwarder<'_> {
+    /// Asks again for what is in the cache, for nobody.
+    pub(super) fn refresh(&mut self, key: &[u8], now: Instant) {
+        self.key.clear();
+        self.key.push(0);
+        self.key.extend(key);
+        if self.flights.find(&self.key).is_some() || !self.flights.has_room() {
+            return;
+        }
+        let mut query = Vec::new();
+        if message_of(key, 0, &mut query).is_none() {
+            return;
+        }
+        let mut names = LowerName::default();
+        let Parsed::Query(parsed) = parse(&query, &mut names) else {
+            return;
+        };
+        if let Some(question) = Question::read(&query, &parsed) {
+            self.stats.cache_prefetches.add(1);
+            let own_key = Some(Box::from(&*self.key));
+            let name = question.key().name();
+            self.take_off(&query, name, own_key, false, None, Vec::new(), now);
+        }
+    }
+
     /// Asks the next upstream: of those asked least often in this flight one that is not down, and of
     /// those the first of the route. Where the system refuses, the one after it.
     pub(super) fn attempt(&mut self, id: FlightId, now: Instant) {

@@ -5,7 +5,7 @@
 use super::Client;
 use super::answer::{Answer, POINTER_MAX, record_head};
 use super::respond::{Filled, Turn};
-use crate::dns::message::Query;
+use crate::dns::message::{Query, flag};
 use crate::dns::name::{is_at_or_below, is_below};
 use crate::dns::{Rcode, rtype};
 use crate::limits::CNAME_HOPS_MAX;
@@ -166,7 +166,8 @@ impl Turn<'_> {
             };
             let (owner, entry) = self.look_up(snapshot, target);
             if let Owner::Others = owner {
-                if self.may_forward(client) {
+                // Without RD nobody else is asked (RFC 1034, 4.3.1).
+                if query.flags & flag::RD != 0 && self.may_forward(client) {
                     return Filled::Follow { target_at };
                 }
                 return Filled::Answered;

@@ -7,6 +7,7 @@ use hickory_proto::op::ResponseCode;
 use serde_json::{Value, json};
 
 use crate::support::client::{A, AAAA, ID, SOA, TXT, decode, query, with_edns};
+use crate::support::files::Folder;
 use crate::support::process::{Rollcall, free_address, request};
 use crate::support::resolver::Resolver;
 use crate::support::wait_until;
@@ -437,4 +438,66 @@ fn cache_is_emptied_on_request_and_what_was_counted_is_shown() {
     );
     client.ask("web.example", A);
     assert_eq!(resolver.asked("web.example"), 2);
+}
+
+/// The late reply of a resolver that another was faster than is given up, and costs nothing meanwhile.
+#[test]
+fn forwarder_that_has_nothing_to_do_takes_no_time() {
+    let (silent, other) = (Resolver::start(), Resolver::start());
+    silent.set_dead(true);
+    let rollcall = forwarding(&[silent.address(), other.address()], json!({}));
+    let client = rollcall.client();
+    client.ask("web.example", A);
+    client.tcp(&query("tcp.example", A));
+    let (begin, before) = (Instant::now(), rollcall.cpu_time());
+    wait_until("end of three seconds", || {
+        begin.elapsed() > Duration::from_secs(3)
+    });
+    let took = rollcall.cpu_time() - before;
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn static_cname_that_leads_outside_is_completed_by_the_resolver() {
+    let resolver = Resolver::start();
+    let folder = Folder::new();
+    let text = "www 60 CNAME web.example.\nnone CNAME nx.example.\nbad CNAME servfail.example.\n\
+                large CNAME big-40.example.\n";
+    let file = folder.write("static.zone", text);
+    let settings = json!({"StaticRecords": file, "Timeout": 1});
+    let rollcall = forwarding(&[resolver.address()], settings);
+    let client = rollcall.client();
+    // First asked for, then remembered.
+    for _ in 0..2 {
+        for answer in [
+            client.ask("www.mesos", A),
+            decode(&client.tcp(&query("www.mesos", A))),
+            decode(&client.udp(&with_edns(query("WWW.mesos", A), 1232, 0, false))),
+        ] {
+            let data: Vec<_> = answer
+                .answers
+                .iter()
+                .map(|it| it.data.to_string())
+                .collect();
+            assert_eq!(data, ["web.example.", "192.0.2.1"]);
+            assert_eq!(answer.answers[1].name.to_string(), "web.example.");
+        }
+    }
+    assert_eq!(resolver.asked_over("web.example", false), 1);
+    let none = client.ask("none.mesos", A);
+    assert_eq!(none.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!((none.answers.len(), none.authorities.len()), (1, 1));
+    assert_eq!(client.rcode("bad.mesos", A), ResponseCode::ServFail);
+    let large = decode(&client.tcp(&query("large.mesos", TXT)));
+    assert_eq!(large.answers.len(), 41);
+    assert!(client.ask("large.mesos", TXT).metadata.truncation);
+    // Without RD it is the CNAME alone.
+    let mut message = query("www.mesos", AAAA);
+    message[2] &= !1;
+    let alone = decode(&client.udp(&message));
+    assert_eq!(
+        (alone.metadata.response_code, alone.answers.len()),
+        (ResponseCode::NoError, 1)
+    );
+    assert_eq!(resolver.asked("web.example"), 1);
 }
