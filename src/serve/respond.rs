@@ -344,6 +344,14 @@ impl Turn<'_> {
     ) -> Filled {
         let name = self.name;
         let with_statics = snapshot.filter(|snapshot| snapshot.table.marks().outside);
+        let found = entry.filter(|entry| self.settings.reverse_dns_on && entry.rrset_count() > 0);
+        // Without names outside the table's names are reverse ones, of no zone that is ours in full.
+        if let (Some(snapshot), Some(_), None) = (snapshot, found, with_statics)
+            && self.settings.reverse_zones.is_empty()
+        {
+            self.authoritative(answer);
+            return self.fill_name(snapshot, query, client, found, name, answer);
+        }
         let owned = match elsewhere::place(name, &self.settings.reverse_zones) {
             Place::Special(special) => {
                 self.authoritative(answer);
@@ -358,7 +366,6 @@ impl Turn<'_> {
                 };
             }
         };
-        let found = entry.filter(|entry| self.settings.reverse_dns_on && entry.rrset_count() > 0);
         if let (Some(snapshot), Some(found)) = (snapshot, found) {
             self.authoritative(answer);
             let apex = owned.map_or(name, |owned| owned.apex);

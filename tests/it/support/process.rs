@@ -315,7 +315,13 @@ pub fn get(server: SocketAddr, path: &str) -> (u16, String) {
 
 /// One request without a body: status and body of the answer.
 pub fn request(server: SocketAddr, method: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(server).expect("the HTTP interface listens");
+    let mut stream = None;
+    // DNS is answered a moment before HTTP listens.
+    wait_until("HTTP interface that listens", || {
+        stream = TcpStream::connect(server).ok();
+        stream.is_some()
+    });
+    let mut stream = stream.expect("it listens");
     stream
         .set_read_timeout(Some(DEADLINE))
         .expect("a timeout above zero");
