@@ -14,6 +14,7 @@ mod engines;
 mod following;
 mod forward_cache;
 mod forwarding;
+mod forwarding_loops;
 mod http;
 mod iam;
 mod listeners;
