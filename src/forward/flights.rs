@@ -19,6 +19,9 @@ pub struct FlightId {
 pub struct Flight {
     /// The first asker's message; each attempt puts its own ID into it.
     pub query: Vec<u8>,
+    /// Where its question ends, and whether it has OPT.
+    pub question_end: usize,
+    pub has_edns: bool,
     /// How others find it; `None`: nobody may share its answer.
     pub key: Option<Box<[u8]>>,
     pub over_tcp: bool,
@@ -83,6 +86,17 @@ pub struct Flights {
 struct Place {
     serial: u32,
     flight: Option<Flight>,
+}
+
+impl Flight {
+    pub fn has_asked(&self, upstream: usize) -> bool {
+        let mut attempts = self.attempts.iter();
+        attempts.any(|attempt| attempt.upstream == upstream)
+    }
+
+    pub fn has_asked_all(&self) -> bool {
+        self.route.iter().all(|number| self.has_asked(*number))
+    }
 }
 
 impl Waiter {
@@ -260,6 +274,8 @@ mod tests {
     fn flight(now: Instant, key: Option<&[u8]>) -> Flight {
         Flight {
             query: vec![0; 30],
+            question_end: 30,
+            has_edns: false,
             key: key.map(Box::from),
             over_tcp: false,
             waiters: Vec::new(),

@@ -285,35 +285,27 @@ impl<'s> Forwarder<'s> {
         }
         let key = key.map(Box::from);
         let stale_at = has_stale.then(|| now + FORWARD_STALE_AFTER.min(self.settings.timeout));
-        self.take_off(
-            question.message,
-            question.key().name(),
-            key,
-            over_tcp,
-            stale_at,
-            vec![waiter],
-            now,
-        )
+        self.take_off(question, key, over_tcp, stale_at, vec![waiter], now)
     }
 
     /// Begins a flight. False: there is nobody to ask.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn take_off(
         &mut self,
-        query: &[u8],
-        name: &[u8],
+        question: &Question<'_>,
         key: Option<Box<[u8]>>,
         over_tcp: bool,
         stale_at: Option<Instant>,
         waiters: Vec<Waiter>,
         now: Instant,
     ) -> bool {
-        let route = self.route_of(name, now);
+        let route = self.route_of(question.key().name(), now);
         if route.is_empty() && stale_at.is_none() {
             return false;
         }
         let flight = Flight {
-            query: query.to_vec(),
+            query: question.message.to_vec(),
+            question_end: question.question_end,
+            has_edns: question.edns.is_some(),
             key,
             over_tcp,
             waiters,

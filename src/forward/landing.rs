@@ -94,8 +94,7 @@ impl Forwarder<'_> {
             if let (Some(place), Some(own)) = (flight.query.get_mut(..2), message.get(..2)) {
                 place.copy_from_slice(own);
             }
-            let question_end = question_end(&flight.query);
-            if !reply::matches(&flight.query, question_end, message) {
+            if !reply::matches(&flight.query, flight.question_end, message) {
                 return false;
             }
             self.note_round_trip(sent.upstream, after);
@@ -164,7 +163,7 @@ impl Forwarder<'_> {
                 self.cache.insert(&question, message, reply, settings, now);
             }
         }
-        let given = Given::Reply(message, reply, has_edns(&flight.query));
+        let given = Given::Reply(message, reply, flight.has_edns);
         for waiter in &waiters {
             give(waiter, given, now, &mut self.outgoing, out);
         }
@@ -184,7 +183,7 @@ impl Forwarder<'_> {
         let worst = flight.worst.as_deref();
         let reply = worst.and_then(reply::read);
         let given = match (worst, &reply) {
-            (Some(message), Some(reply)) => Given::Reply(message, reply, has_edns(&flight.query)),
+            (Some(message), Some(reply)) => Given::Reply(message, reply, flight.has_edns),
             _ => Given::ServFail,
         };
         for waiter in &waiters {
@@ -272,11 +271,7 @@ impl Forwarder<'_> {
         let Some(flight) = self.flights.get(id) else {
             return;
         };
-        let is_asked = |number: &usize| {
-            let mut attempts = flight.attempts.iter();
-            attempts.any(|attempt| attempt.upstream == *number)
-        };
-        if !flight.route.iter().all(is_asked) {
+        if !flight.has_asked_all() {
             self.attempt(id, now);
             self.schedule(id, now);
             return;
@@ -305,16 +300,10 @@ impl Forwarder<'_> {
             return;
         };
         if flight.retry_at <= now {
-            if flight.worst.is_some() {
-                let is_asked = |number: &usize| {
-                    let mut attempts = flight.attempts.iter();
-                    attempts.any(|attempt| attempt.upstream == *number)
-                };
-                // Everybody had a chance, and one said that it cannot answer.
-                if flight.route.iter().all(is_asked) {
-                    self.fail(id, out, now);
-                    return;
-                }
+            // Everybody had a chance, and one said that it cannot answer.
+            if flight.worst.is_some() && flight.has_asked_all() {
+                self.fail(id, out, now);
+                return;
             }
             if flight.attempts.len() < FORWARD_ATTEMPTS_MAX {
                 self.attempt(id, now);
@@ -364,20 +353,6 @@ impl Forwarder<'_> {
             }
         }
     }
-}
-
-/// The end of the question of a query that was read before.
-fn question_end(query: &[u8]) -> usize {
-    let mut names = LowerName::default();
-    match parse(query, &mut names) {
-        Parsed::Query(query) => query.question_end,
-        _ => 0,
-    }
-}
-
-fn has_edns(query: &[u8]) -> bool {
-    let mut names = LowerName::default();
-    matches!(parse(query, &mut names), Parsed::Query(query) if query.edns.is_some())
 }
 
 /// Sends one who waits what it is given.

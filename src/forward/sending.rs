@@ -37,8 +37,7 @@ impl Forwarder<'_> {
         if let Some(question) = Question::read(&query, &parsed) {
             self.stats.cache_prefetches.add(1);
             let own_key = Some(Box::from(&*self.key));
-            let name = question.key().name();
-            self.take_off(&query, name, own_key, false, None, Vec::new(), now);
+            self.take_off(&question, own_key, false, None, Vec::new(), now);
         }
     }
 
@@ -136,7 +135,7 @@ impl Forwarder<'_> {
             Ok(None) => {}
             Err(_) => upstream.failed(now),
         }
-        result_is_sent(state)
+        state == AttemptState::Waits
     }
 
     /// Sends the query as well to those of the route that are down and due to be looked at.
@@ -148,8 +147,7 @@ impl Forwarder<'_> {
             let Some(flight) = self.flights.get(id) else {
                 return;
             };
-            let mut attempts = flight.attempts.iter();
-            let is_asked = attempts.any(|attempt| attempt.upstream == number);
+            let is_asked = flight.has_asked(number);
             let upstream = self.upstreams.get_mut(number);
             if !is_asked && upstream.is_some_and(|upstream| upstream.take_probe(now)) {
                 self.send(id, number, now);
@@ -219,8 +217,4 @@ impl Forwarder<'_> {
             upstream.stats.in_flight.set(pending as u64);
         }
     }
-}
-
-fn result_is_sent(state: AttemptState) -> bool {
-    state == AttemptState::Waits
 }
