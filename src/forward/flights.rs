@@ -57,6 +57,8 @@ pub enum AttemptState {
 /// Somebody who waits for an answer.
 pub struct Waiter {
     pub way: Way,
+    /// When it came.
+    pub since: Instant,
     /// As it came.
     pub message: Box<[u8]>,
     /// Where a CNAME of the table led here: the answer so far.
@@ -295,6 +297,7 @@ mod tests {
         };
         Waiter {
             way,
+            since: Instant::now(),
             message: Box::from([0; 40]),
             begun: None,
         }

@@ -32,6 +32,7 @@ use crate::limits::{
     FORWARD_SWEEP, NAME_BYTES_MAX, TCP_MESSAGE_BYTES_MAX,
 };
 use crate::stats::WorkerStats;
+use crate::stats::traffic::Route;
 use crate::stats::upstream::Upstreams;
 
 pub struct Forwarder<'s> {
@@ -159,7 +160,7 @@ impl<'s> Forwarder<'s> {
         now: Instant,
     ) -> Asked {
         if self.came_back(question, now) {
-            return answered(failure(question, Rcode::ServFail, response));
+            return answered(failure(question, Rcode::ServFail, response), Route::Failed);
         }
         let is_recursive = question.flags & flag::RD != 0;
         let mut has_stale = false;
@@ -170,7 +171,7 @@ impl<'s> Forwarder<'s> {
                 Found::Fresh { entry, prefetch } => {
                     stats.cache_hits.add(1);
                     let written = entry.write(question, now, false, bytes_max, response);
-                    Some((written, prefetch))
+                    Some((written, prefetch, Route::Cache))
                 }
                 Found::Stale(entry) => {
                     has_stale = true;
@@ -185,31 +186,35 @@ impl<'s> Forwarder<'s> {
                     (is_recursive && route.iter().all(is_away)).then(|| {
                         stats.cache_stale.add(1);
                         let written = entry.write(question, now, true, bytes_max, response);
-                        (written, true)
+                        (written, true, Route::Stale)
                     })
                 }
                 Found::Nothing => None,
             };
-            if let Some((written, is_due)) = found {
+            if let Some((written, is_due, route)) = found {
                 if is_due {
                     self.refresh(key, now);
                 }
-                return answered(written);
+                return answered(written, route);
             }
             stats.cache_misses.add(1);
         }
         if !is_recursive {
             // RFC 1034, 4.3.1: without RD nobody else is asked.
-            return answered(failure(question, Rcode::Refused, response));
+            return answered(
+                failure(question, Rcode::Refused, response),
+                Route::Refused,
+            );
         }
         let waiter = Waiter {
             way: asker.way,
+            since: now,
             message: question.message.into(),
             begun: None,
         };
         match self.wait(question, asker.over_tcp, has_stale, waiter, now) {
             true => Asked::Waits,
-            false => answered(failure(question, Rcode::ServFail, response)),
+            false => answered(failure(question, Rcode::ServFail, response), Route::Failed),
         }
     }
 
@@ -233,9 +238,10 @@ impl<'s> Forwarder<'s> {
                 let bytes = entry.write(subject, now, false, TCP_MESSAGE_BYTES_MAX, outgoing);
                 let reply = bytes.and_then(|bytes| outgoing.get(..bytes));
                 let bytes_max = bytes_max(own, asker.over_tcp).min(response.len());
-                return answered(reply.and_then(|reply| {
+                let completed = reply.and_then(|reply| {
                     follow::complete(own, response, led_here.bytes, reply, bytes_max)
-                }));
+                });
+                return answered(completed, Route::Cache);
             }
             Found::Stale(_) => has_stale = true,
             Found::Nothing => {}
@@ -243,6 +249,7 @@ impl<'s> Forwarder<'s> {
         self.stats.cache_misses.add(1);
         let waiter = Waiter {
             way: asker.way,
+            since: now,
             message: own.message.into(),
             begun: response.get(..led_here.bytes).map(|answer| Begun {
                 answer: answer.into(),
@@ -252,7 +259,7 @@ impl<'s> Forwarder<'s> {
         // The whole answer is wanted of the target, however the client asked.
         match self.wait(subject, asker.over_tcp, has_stale, waiter, now) {
             true => Asked::Waits,
-            false => answered(failure(own, Rcode::ServFail, response)),
+            false => answered(failure(own, Rcode::ServFail, response), Route::Failed),
         }
     }
 
@@ -470,6 +477,6 @@ pub(super) fn bytes_max(question: &Question<'_>, over_tcp: bool) -> usize {
     }
 }
 
-fn answered(bytes: Option<usize>) -> Asked {
-    bytes.map_or(Asked::Dropped, Asked::Answered)
+fn answered(bytes: Option<usize>, route: Route) -> Asked {
+    bytes.map_or(Asked::Dropped, |bytes| Asked::Answered { bytes, route })
 }

@@ -18,6 +18,7 @@ use crate::dns::Rcode;
 use crate::dns::message::{LowerName, Parsed, parse};
 use crate::dns::name::first_name;
 use crate::limits::{FORWARD_ATTEMPTS_MAX, TCP_MESSAGE_BYTES_MAX};
+use crate::stats::traffic::Route;
 
 /// What those who wait are given.
 #[derive(Clone, Copy)]
@@ -26,6 +27,16 @@ enum Given<'a> {
     Reply(&'a [u8], &'a Reply, bool),
     Stale(&'a Entry),
     ServFail,
+}
+
+impl Given<'_> {
+    fn route(self) -> Route {
+        match self {
+            Self::Reply(..) => Route::Forwarded,
+            Self::Stale(_) => Route::Stale,
+            Self::ServFail => Route::Failed,
+        }
+    }
 }
 
 impl Forwarder<'_> {
@@ -380,7 +391,8 @@ fn give(
         (Some(begun), given) => complete(&question, begun, given, now, bytes_max, outgoing),
     };
     if let Some(answer) = bytes.and_then(|bytes| outgoing.get(..bytes)) {
-        out.deliver(&waiter.way, answer);
+        let took = now.saturating_duration_since(waiter.since);
+        out.deliver(&waiter.way, answer, given.route(), took);
     }
 }
 

@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use crate::dns::Transport;
+use crate::stats::traffic::Route;
 use crate::sys::way_back::WayBack;
 use loops::Loops;
 use routes::Routes;
@@ -127,6 +129,15 @@ pub enum Way {
     },
 }
 
+impl Way {
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Udp(_) => Transport::Udp,
+            Self::Tcp { .. } => Transport::Tcp,
+        }
+    }
+}
+
 /// Who asks, as far as it matters here.
 pub struct Asker {
     pub way: Way,
@@ -146,8 +157,11 @@ pub struct LedHere {
 /// What became of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// The length of the answer in the buffer.
-    Answered(usize),
+    Answered {
+        /// The length of the answer in the buffer.
+        bytes: usize,
+        route: Route,
+    },
     /// Its answer comes by its way.
     Waits,
     Dropped,
@@ -155,5 +169,6 @@ pub enum Asked {
 
 /// Who brings answers to those who waited.
 pub trait Deliver {
-    fn deliver(&mut self, way: &Way, answer: &[u8]);
+    /// `took` is the time since the query came.
+    fn deliver(&mut self, way: &Way, answer: &[u8], route: Route, took: Duration);
 }

@@ -11,6 +11,7 @@ use crate::dns::{Rcode, class, rtype};
 use crate::limits::UDP_EDNS_BYTES_MAX;
 use crate::responses::layout::{Entry, RrSet, Srv, Target};
 use crate::responses::zone::Zone;
+use crate::stats::traffic::Route;
 
 /// A compression pointer to the question's name (RFC 1035, 4.1.4): right behind the header.
 const TO_QUESTION: [u8; 2] = [0xc0, HEADER_BYTES as u8];
@@ -106,6 +107,16 @@ impl<'b> Answer<'b> {
 
     pub fn rcode(&mut self, rcode: Rcode) {
         self.rcode = rcode;
+    }
+
+    /// Who answers, of whom it was that filled it: what we refuse, or cannot know yet, says so by its RCODE.
+    #[inline]
+    pub(super) fn route(&self, filled_by: Route) -> Route {
+        match self.rcode {
+            Rcode::Refused => Route::Refused,
+            Rcode::ServFail => Route::NotReady,
+            _ => filled_by,
+        }
     }
 
     /// Adds OPT where the query had one, fills in the header, returns the response's length.

@@ -24,6 +24,10 @@ pub struct Connection {
     /// When it last completed a query or took a part of an answer. Octets that complete nothing do
     /// not count: dripping them keeps no connection open.
     pub progress_at: Instant,
+    /// When the last octets came: a message that waits in `input` waits since then.
+    read_at: Instant,
+    /// There was no room for answers, because the client reads none: what waits does so for its sake.
+    was_full: bool,
     pub readable: bool,
     pub writable: bool,
     /// Its place, and a number that no other connection of it has: where later answers go.
@@ -68,6 +72,8 @@ impl Connection {
             stream,
             client,
             progress_at: now,
+            read_at: now,
+            was_full: false,
             // Nothing is known yet, and trying costs one call.
             readable: true,
             writable: true,
@@ -88,6 +94,9 @@ impl Connection {
         queries_left: &mut usize,
         now: Instant,
     ) -> Turn {
+        if std::mem::take(&mut self.was_full) {
+            self.read_at = now;
+        }
         loop {
             self.answer_messages(answering, response, queries_left, now);
             if self.flush(now).is_err() {
@@ -106,6 +115,7 @@ impl Connection {
             if !self.has_room() {
                 // The client does not read: no more is read from it (RFC 7766, 6.2.1.1 asks to
                 // accept pipelines, not to store them without bound).
+                self.was_full = true;
                 return Turn::Wait;
             }
             if message_waits {
@@ -120,7 +130,7 @@ impl Connection {
             match self.input.fill(&mut self.stream) {
                 // Half-closed: what was asked is answered first (RFC 7766, 6.2.4).
                 Ok(0) => self.ending = Some(CloseReason::Finished),
-                Ok(_) => {}
+                Ok(_) => self.read_at = Instant::now(),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => self.readable = false,
                     io::ErrorKind::Interrupted => {}
@@ -138,6 +148,7 @@ impl Connection {
         queries_left: &mut usize,
         now: Instant,
     ) {
+        let mut answers = 0;
         while *queries_left > 0 && self.has_room() && self.ending != Some(CloseReason::BadMessage) {
             let bytes = match self.input.frame() {
                 Frame::Incomplete => break,
@@ -159,7 +170,7 @@ impl Connection {
                         serial: self.serial,
                     };
                     match answering.forward(outcome, query, way, response) {
-                        Asked::Answered(bytes) => Some(bytes),
+                        Asked::Answered { bytes, .. } => Some(bytes),
                         Asked::Dropped => None,
                         Asked::Waits => {
                             self.forwarded += 1;
@@ -174,7 +185,13 @@ impl Connection {
             if let Some(answer) = answer {
                 self.progress_at = now;
                 push_answer(&mut self.output, answer);
+                answers += 1;
             }
+        }
+        if answers > 0 {
+            let took = self.read_at.elapsed();
+            let stats = answering.stats;
+            stats.note_latency(Transport::Tcp, took, answers);
         }
     }
 

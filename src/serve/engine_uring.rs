@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Events;
 
@@ -78,7 +78,7 @@ impl UringEngine {
         let count = received?;
         if count > 0 {
             let (mut answering, _) = desk.open_batch();
-            udp::answer(&mut self.ring, count, &mut answering);
+            udp::answer(&mut self.ring, count, &mut answering, Instant::now());
         }
         udp::count_sent(self.ring.take_sent(), desk.stats);
         Ok(count)

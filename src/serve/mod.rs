@@ -38,8 +38,10 @@ use mio::Waker;
 use crate::limits::{
     TCP_CONNECTIONS_MAX, TCP_IDLE_MS, UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
 };
+pub use crate::dns::Transport;
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
+use crate::stats::traffic::Kind;
 use crate::stats::{Stats, Totals};
 use crate::sys::descriptors;
 use crate::{config, forward};
@@ -54,13 +56,6 @@ pub struct Client {
     pub transport: Transport,
     /// An IPv4 address that came in IPv6's clothes is an IPv4 address.
     pub address: IpAddr,
-}
-
-/// How a query came. UDP answers have a bound that the client states, TCP answers 65,535 octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Udp,
-    Tcp,
 }
 
 /// What becomes of a packet.
@@ -119,6 +114,11 @@ pub trait Respond {
     ) -> Outcome {
         self.read(snapshot, 0, query);
         self.respond_read(snapshot, 0, query, client, response)
+    }
+
+    /// What the message was that was responded to last.
+    fn kind(&self) -> Kind {
+        Kind::default()
     }
 
     /// Answers a datagram that was longer than the largest query; `query` is its beginning.

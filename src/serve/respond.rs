@@ -27,6 +27,7 @@ use crate::limits::{
 use crate::responses::Snapshot;
 use crate::responses::layout::Entry;
 use crate::responses::table::TableMarks;
+use crate::stats::traffic::{Kind, QueryType, Route};
 use crate::sys::prefetch::{self, CACHE_LINE_BYTES};
 
 /// The configuration's part in answering that no table holds.
@@ -64,6 +65,12 @@ pub struct SubnetFirst {
     pub believed: Box<[Subnet]>,
 }
 
+/// What a message is counted as that is answered with its fault.
+const FAULT: Kind = Kind {
+    query_type: QueryType::Unread,
+    route: Route::Fault,
+};
+
 /// Bits of a client's own address that stand for its subnet, IPv4 and IPv6.
 const OWN_SUBNET_BITS: (u8, u8) = (24, 64);
 
@@ -78,6 +85,8 @@ pub struct Responder {
     random: fastrand::Rng,
     /// What was read, by place in the batch.
     reads: Box<[Read]>,
+    /// Of the message responded to last.
+    kind: Kind,
 }
 
 /// A message that was read.
@@ -105,6 +114,8 @@ pub(super) struct Turn<'a> {
     pub(super) random: &'a mut fastrand::Rng,
     pub(super) name: &'a [u8],
     hash: u64,
+    /// Who answers, where it is not the table.
+    route: Route,
 }
 
 /// What became of a query.
@@ -126,6 +137,7 @@ impl Responder {
             followed: None,
             random: fastrand::Rng::with_seed(seed),
             reads: reads(),
+            kind: Kind::default(),
         }
     }
 
@@ -136,6 +148,7 @@ impl Responder {
             followed: Some(settings),
             random: fastrand::Rng::with_seed(seed),
             reads: reads(),
+            kind: Kind::default(),
         }
     }
 }
@@ -208,9 +221,13 @@ impl Respond for Responder {
                 question_end,
                 edns,
             } => {
+                self.kind = FAULT;
                 return fault(message, rcode, flags, question_end, edns, response);
             }
-            Parsed::Drop => return Outcome::Drop,
+            Parsed::Drop => {
+                self.kind = Kind::default();
+                return Outcome::Drop;
+            }
         };
         let bytes_max = match (client.transport, query.edns) {
             (Transport::Tcp, _) => TCP_MESSAGE_BYTES_MAX,
@@ -222,6 +239,7 @@ impl Respond for Responder {
             random: &mut self.random,
             name: read.name.as_wire(),
             hash: read.hash,
+            route: Route::Table,
         };
         let nearest = turn.nearest(query, client);
         let nearest = nearest.as_ref();
@@ -239,7 +257,12 @@ impl Respond for Responder {
             return Outcome::Drop;
         };
         let flags = query.flags & (flag::RD | flag::CD);
-        match turn.fill(snapshot, query, client, &mut answer) {
+        let filled = turn.fill(snapshot, query, client, &mut answer);
+        self.kind = Kind {
+            query_type: QueryType::of(query.qtype),
+            route: answer.route(turn.route),
+        };
+        match filled {
             Filled::Answered => {
                 Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
             }
@@ -251,8 +274,14 @@ impl Respond for Responder {
         }
     }
 
+    #[inline]
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
     fn respond_truncated(&mut self, message: &[u8], response: &mut [u8]) -> Outcome {
+        self.kind = FAULT;
         let mut name = LowerName::default();
         match parse(message, &mut name) {
             Parsed::Drop => Outcome::Drop,
@@ -354,6 +383,7 @@ impl Turn<'_> {
         }
         let owned = match elsewhere::place(name, &self.settings.reverse_zones) {
             Place::Special(special) => {
+                self.route = Route::Special;
                 self.authoritative(answer);
                 special.fill(query, answer);
                 return Filled::Answered;
@@ -435,9 +465,12 @@ impl Turn<'_> {
         }
     }
 
-    fn fill_other_class(&self, query: &Query, answer: &mut Answer<'_>) {
+    fn fill_other_class(&mut self, query: &Query, answer: &mut Answer<'_>) {
         match &self.settings.chaos {
-            Some(chaos) if query.qclass == class::CH => chaos.fill(self.name, query, answer),
+            Some(chaos) if query.qclass == class::CH => {
+                self.route = Route::Chaos;
+                chaos.fill(self.name, query, answer);
+            }
             _ => answer.rcode(Rcode::Refused),
         }
     }

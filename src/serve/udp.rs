@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use super::worker::{Answering, Desk};
 use super::{Client, Outcome, Respond, Transport};
@@ -57,23 +58,28 @@ fn answer_batch<R: Respond>(
             return false;
         }
     };
+    let received_at = Instant::now();
     let mut places = count;
     // More than once only where the kernel handed over many datagrams of one sender together.
     while places > 0 {
-        answer(batch, places, answering);
+        answer(batch, places, answering, received_at);
         count_sent(batch.send(socket), stats);
         places = batch.next_places();
     }
     true
 }
 
-/// Answers the datagrams at the first `count` places, and queues the answers.
+/// Answers the datagrams at the first `count` places, and queues the answers. Each of them takes as long
+/// as the batch: from when the kernel gave it to where it gets the answers back. The two looks at the
+/// clock are the batch's, so that where there is much to do they are few.
 #[inline]
 pub fn answer<B: Datagrams, R: Respond>(
     batch: &mut B,
     count: usize,
     answering: &mut Answering<'_, '_, R>,
+    received_at: Instant,
 ) {
+    let mut answers = 0;
     answering.stats.queries_udp.add(count as u64);
     for index in 0..count {
         if let Some(query) = batch.query_octets(index) {
@@ -104,7 +110,12 @@ pub fn answer<B: Datagrams, R: Respond>(
         };
         if let Some(bytes) = answer {
             batch.queue(index, bytes);
+            answers += 1;
         }
+    }
+    if answers > 0 {
+        let took = received_at.elapsed();
+        answering.stats.note_latency(Transport::Udp, took, answers);
     }
 }
 
@@ -118,7 +129,7 @@ fn forward<B: Datagrams, R: Respond>(
     let way = Way::Udp(batch.way_back(place)?);
     let datagram = batch.datagram(place)?;
     match answering.forward(outcome, datagram.query, way, datagram.response) {
-        Asked::Answered(bytes) => Some(bytes),
+        Asked::Answered { bytes, .. } => Some(bytes),
         Asked::Waits | Asked::Dropped => None,
     }
 }

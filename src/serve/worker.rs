@@ -19,7 +19,7 @@ use super::engines::Uses;
 use super::post::Post;
 use super::sockets::Sockets;
 use super::tcp::Connections;
-use super::{Client, Engine, Outcome, Respond, udp};
+use super::{Client, Engine, Outcome, Respond, Transport, udp};
 use crate::forward::forwarder::Forwarder;
 use crate::forward::{self, Asked, Asker, LedHere, Way};
 use crate::limits::{
@@ -330,7 +330,7 @@ impl<R: Respond> Answering<'_, '_, R> {
         let outcome = self
             .responder
             .respond(self.snapshot, query, client, response);
-        self.count(outcome, response)
+        self.count(outcome, client.transport, response)
     }
 
     /// Reads the query at a place of the batch.
@@ -362,14 +362,14 @@ impl<R: Respond> Answering<'_, '_, R> {
         let outcome = self
             .responder
             .respond_read(self.snapshot, place, query, client, response);
-        self.count(outcome, response)
+        self.count(outcome, client.transport, response)
     }
 
     /// As `answer`, for a datagram that was cut.
     pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome {
         self.stats.oversized.add(1);
         let outcome = self.responder.respond_truncated(query, response);
-        self.count(outcome, response)
+        self.count(outcome, Transport::Udp, response)
     }
 
     /// Has the forwarder answer what `respond` left to it.
@@ -384,27 +384,30 @@ impl<R: Respond> Answering<'_, '_, R> {
             Outcome::Follow { bytes, target_at } => Some(LedHere { bytes, target_at }),
             _ => None,
         };
+        let transport = way.transport();
         let asked = self.forwarder.as_mut().map_or(Asked::Dropped, |forwarder| {
-            let over_tcp = matches!(way, Way::Tcp { .. });
             let asker = Asker {
                 way,
-                over_tcp,
+                over_tcp: transport == Transport::Tcp,
                 led_here,
             };
             forwarder.ask(query, asker, response, Instant::now())
         });
         match asked {
-            Asked::Answered(_) => self.stats.count_answer(response),
-            Asked::Dropped => self.stats.dropped.add(1),
+            Asked::Answered { route, .. } => self.stats.count_answer(transport, route, response),
+            Asked::Dropped => self.stats.dropped_by_forwarder.add(1),
             Asked::Waits => {}
         }
         asked
     }
 
+    /// Counts a message and what became of it.
     #[inline]
-    fn count(&self, outcome: Outcome, response: &[u8]) -> Outcome {
+    fn count(&self, outcome: Outcome, transport: Transport, response: &[u8]) -> Outcome {
+        let kind = self.responder.kind();
+        self.stats.count_query(transport, kind.query_type);
         match outcome {
-            Outcome::Answer(_) => self.stats.count_answer(response),
+            Outcome::Answer(_) => self.stats.count_answer(transport, kind.route, response),
             Outcome::Drop => self.stats.dropped.add(1),
             Outcome::Forward | Outcome::Follow { .. } => {}
         }

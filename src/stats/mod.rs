@@ -3,12 +3,18 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::dns::Transport;
 use crate::limits::WORKERS_MAX;
+use latency::{Latency, LatencyTotals};
+use traffic::{BADVERS, QueryType, RCODES, Route};
 use upstream::{Gauge, Upstreams};
 
 pub mod engine;
 pub mod freshness;
+pub mod latency;
+pub mod traffic;
 pub mod upstream;
 
 /// Counters of every worker, also of those that were dismissed.
@@ -49,6 +55,10 @@ impl Stats {
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Called by the worker that owns the counter and by nobody else, so that a load and a store
     /// are enough: no locked instruction on the way of a query.
     #[inline]
@@ -73,8 +83,16 @@ macro_rules! counters {
         #[repr(align(128))]
         pub struct WorkerStats {
             $($(#[$doc])* pub $name: Counter,)*
-            /// Answers by the RCODE of their header (its lower four bits; BADVERS is under 0).
-            pub answers_by_rcode: [Counter; 16],
+            /// Messages received, by `Transport` and `QueryType`.
+            pub queries: [[Counter; QueryType::ALL.len()]; Transport::ALL.len()],
+            /// Answers, by `Transport` and RCODE. Of an answer of others the header's four bits count.
+            pub answers: [[Counter; RCODES]; Transport::ALL.len()],
+            /// Answers, by `Route`.
+            pub routed: [Counter; Route::ALL.len()],
+            /// Time of answers that were given at once, by `Transport`.
+            pub latency: [Latency; Transport::ALL.len()],
+            /// Time of answers that were waited for.
+            pub latency_forwarded: Latency,
             /// TCP connections closed, by `CloseReason`.
             pub tcp_closed_by_reason: [Counter; CloseReason::ALL.len()],
             /// Octets that the cache holds.
@@ -87,8 +105,16 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Totals {
             $($(#[$doc])* pub $name: u64,)*
-            /// Answers by the RCODE of their header (its lower four bits; BADVERS is under 0).
-            pub answers_by_rcode: [u64; 16],
+            /// Messages received, by `Transport` and `QueryType`.
+            pub queries: [[u64; QueryType::ALL.len()]; Transport::ALL.len()],
+            /// Answers, by `Transport` and RCODE. Of an answer of others the header's four bits count.
+            pub answers: [[u64; RCODES]; Transport::ALL.len()],
+            /// Answers, by `Route`.
+            pub routed: [u64; Route::ALL.len()],
+            /// Time of answers that were given at once, by `Transport`.
+            pub latency: [LatencyTotals; Transport::ALL.len()],
+            /// Time of answers that were waited for.
+            pub latency_forwarded: LatencyTotals,
             /// TCP connections closed, by `CloseReason`.
             pub tcp_closed_by_reason: [u64; CloseReason::ALL.len()],
             /// Octets that the caches hold.
@@ -102,13 +128,15 @@ macro_rules! counters {
                 $(totals.$name += self.$name.value();)*
                 totals.cache_bytes += self.cache_bytes.value();
                 totals.forwards_in_flight += self.forwards_in_flight.value();
-                for (sum, counter) in totals.answers_by_rcode.iter_mut().zip(&self.answers_by_rcode) {
-                    *sum += counter.value();
+                add_all(&mut totals.routed, &self.routed);
+                add_all(&mut totals.tcp_closed_by_reason, &self.tcp_closed_by_reason);
+                for transport in Transport::ALL {
+                    let place = transport as usize;
+                    add_all(&mut totals.queries[place], &self.queries[place]);
+                    add_all(&mut totals.answers[place], &self.answers[place]);
+                    totals.latency[place].add(&self.latency[place]);
                 }
-                let reasons = totals.tcp_closed_by_reason.iter_mut();
-                for (sum, counter) in reasons.zip(&self.tcp_closed_by_reason) {
-                    *sum += counter.value();
-                }
+                totals.latency_forwarded.add(&self.latency_forwarded);
             }
         }
     };
@@ -121,6 +149,8 @@ counters! {
     queries_tcp,
     /// Messages that got no answer, by intent (QR set, too short).
     dropped,
+    /// Queries that got none because there is no forwarder, or what it had could not be written.
+    dropped_by_forwarder,
     /// Answers with TC set.
     truncated,
     /// Datagrams longer than the largest query that is read.
@@ -151,22 +181,54 @@ counters! {
 }
 
 impl WorkerStats {
-    /// Counts an answer by what its header says.
+    /// Counts a message that was received.
     #[inline]
-    pub fn count_answer(&self, answer: &[u8]) {
+    pub fn count_query(&self, transport: Transport, query_type: QueryType) {
+        let counters = &self.queries[transport as usize];
+        if let Some(counter) = counters.get(query_type as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts an answer, by what its header says and where it came from.
+    #[inline]
+    pub fn count_answer(&self, transport: Transport, route: Route, answer: &[u8]) {
         let Some(&[flags_high, flags_low]) = answer.get(2..4) else {
             return;
         };
-        if let Some(counter) = self.answers_by_rcode.get(usize::from(flags_low & 0x0f)) {
-            counter.add(1);
+        // Of all faults only BADVERS has nothing in the header's four bits.
+        let rcode = match (route, usize::from(flags_low & 0x0f)) {
+            (Route::Fault, 0) => BADVERS,
+            (_, rcode) => rcode,
+        };
+        let counters = &self.answers[transport as usize];
+        if let (Some(of_rcode), Some(of_route)) =
+            (counters.get(rcode), self.routed.get(route as usize))
+        {
+            of_rcode.add(1);
+            of_route.add(1);
         }
-        self.truncated.add(u64::from(flags_high >> 1 & 1));
+        if flags_high & 2 != 0 {
+            self.truncated.add(1);
+        }
+    }
+
+    /// Notes that so many answers over a transport took a time each.
+    #[inline]
+    pub fn note_latency(&self, transport: Transport, took: Duration, answers: u64) {
+        self.latency[transport as usize].record(took, answers);
     }
 
     pub fn count_close(&self, reason: CloseReason) {
         if let Some(counter) = self.tcp_closed_by_reason.get(reason as usize) {
             counter.add(1);
         }
+    }
+}
+
+fn add_all(sums: &mut [u64], counters: &[Counter]) {
+    for (sum, counter) in sums.iter_mut().zip(counters) {
+        *sum += counter.value();
     }
 }
 
@@ -212,6 +274,34 @@ impl CloseReason {
 }
 
 impl Totals {
+    /// Messages received of a type, over both transports.
+    pub fn queries_of(&self, query_type: QueryType) -> u64 {
+        let places = self.queries.iter();
+        places.map(|by_type| by_type[query_type as usize]).sum()
+    }
+
+    /// Answers with an RCODE, over both transports.
+    pub fn answers_of(&self, rcode: usize) -> u64 {
+        let places = self.answers.iter();
+        places.filter_map(|by_rcode| by_rcode.get(rcode)).sum()
+    }
+
+    pub fn routed_by(&self, route: Route) -> u64 {
+        self.routed[route as usize]
+    }
+
+    /// Time of all answers that were given at once.
+    pub fn latency_at_once(&self) -> LatencyTotals {
+        let [one, other] = &self.latency;
+        one.plus(other)
+    }
+
+    /// TCP connections that are open.
+    pub fn tcp_open(&self) -> u64 {
+        let closed: u64 = self.tcp_closed_by_reason.iter().sum();
+        self.tcp_accepted.saturating_sub(closed)
+    }
+
     /// Connections that ended for one reason.
     pub fn tcp_closed(&self, reason: CloseReason) -> u64 {
         self.tcp_closed_by_reason
@@ -231,14 +321,22 @@ mod tests {
         for index in 0..3 {
             let worker = stats.worker(index).unwrap();
             worker.queries_udp.add(10 + index as u64);
-            worker.count_answer(&[0, 0, 0x82, 0x83]);
-            worker.count_answer(&[0, 0, 0x80, 0x00]);
+            worker.count_answer(Transport::Udp, Route::Table, &[0, 0, 0x82, 0x83]);
+            worker.count_answer(Transport::Tcp, Route::Cache, &[0, 0, 0x80, 0x00]);
+            worker.count_answer(Transport::Tcp, Route::Fault, &[0, 0, 0x80, 0x00]);
+            worker.count_query(Transport::Tcp, QueryType::Srv);
+            worker.note_latency(Transport::Udp, Duration::from_micros(3), 2);
             worker.count_close(CloseReason::Idle);
         }
         let totals = stats.totals();
         assert_eq!(totals.queries_udp, 33);
-        assert_eq!(totals.answers_by_rcode[3], 3);
-        assert_eq!(totals.answers_by_rcode[0], 3);
+        assert_eq!((totals.answers_of(3), totals.answers[0][3]), (3, 3));
+        assert_eq!((totals.answers_of(0), totals.answers[1][0]), (3, 3));
+        assert_eq!(totals.answers_of(BADVERS), 3);
+        assert_eq!(totals.routed_by(Route::Cache), 3);
+        assert_eq!(totals.queries_of(QueryType::Srv), 3);
+        assert_eq!(totals.latency_at_once().count(), 6);
+        assert_eq!(totals.latency_at_once().sum_ns, 18_000);
         assert_eq!(totals.truncated, 3);
         assert_eq!(totals.tcp_closed(CloseReason::Idle), 3);
         assert!(stats.worker(WORKERS_MAX).is_none());
