@@ -201,10 +201,7 @@ impl<'s> Forwarder<'s> {
         }
         if !is_recursive {
             // RFC 1034, 4.3.1: without RD nobody else is asked.
-            return answered(
-                failure(question, Rcode::Refused, response),
-                Route::Refused,
-            );
+            return answered(failure(question, Rcode::Refused, response), Route::Refused);
         }
         let waiter = Waiter {
             way: asker.way,

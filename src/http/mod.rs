@@ -1,4 +1,4 @@
-//! The HTTP interface: mesos-dns's `/v1` API, `explain`, and the probes. In: requests and the
+//! The HTTP interface: mesos-dns's `/v1` API, `explain`, the probes, and metrics. In: requests and the
 //! Snapshot that DNS answers from. Out: JSON. Runs on a thread of its own; it must never make a DNS
 //! answer wait, nor hold more than its limits for any number of clients of any kind.
 
@@ -7,6 +7,7 @@ mod enumerate;
 mod forwarding;
 mod idle;
 mod json;
+pub mod metrics;
 mod route;
 mod serve;
 mod status;

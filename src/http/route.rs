@@ -18,6 +18,7 @@ pub enum Route {
     FlushCache,
     Ready,
     Health,
+    Metrics,
     /// 301 to the clean form of the path (no `//`, `.` or `..`).
     Moved(String),
     NotFound,
@@ -54,6 +55,7 @@ pub fn route(path: &str, query: Option<&str>, enumeration_on: bool) -> Route {
         [b"v1", b"cache", b"flush"] => Route::FlushCache,
         [b"readyz"] => Route::Ready,
         [b"healthz"] => Route::Health,
+        [b"metrics"] => Route::Metrics,
         _ => Route::NotFound,
     }
 }

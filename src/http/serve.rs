@@ -22,7 +22,7 @@ use super::enumerate::write_enumeration;
 use super::idle::IdleBounded;
 use super::route::{self, Route};
 use super::stream::{self, Body, Output, ReaderGone};
-use super::{json, status, transfer};
+use super::{json, metrics, status, transfer};
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_REQUEST_BODY_BYTES_MAX,
     HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS,
@@ -32,6 +32,7 @@ use crate::records::explain;
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::sys::priority;
+use crate::sys::process::Usage;
 
 /// What all requests share.
 struct Shared {
@@ -159,6 +160,7 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         Route::Health => text(StatusCode::OK, "ok\n"),
         Route::Ready => ready(shared),
         Route::Status => status_of(shared),
+        Route::Metrics => metrics_of(shared, request),
         Route::FlushCache => {
             shared.settings.forward.flush();
             text(StatusCode::OK, "flushed\n")
@@ -269,6 +271,28 @@ fn status_of(shared: &Shared) -> Response<Body> {
         &shared.settings.forward,
         &config,
     ))
+}
+
+fn metrics_of(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
+    let settings = &shared.settings;
+    let (freshness, snapshot) = (settings.freshness.read(), snapshot(shared));
+    let doubt = status::doubt(&freshness, snapshot.is_some(), &settings.config.load());
+    let scrape = metrics::Scrape {
+        ready: doubt.is_none(),
+        freshness,
+        snapshot,
+        engine: settings.engine.load_full(),
+        forward: Arc::clone(&settings.forward),
+        usage: Usage::read(),
+    };
+    let form = metrics::Form::wanted(header_text(request, header::ACCEPT));
+    match metrics::write(scrape, form) {
+        Ok(text) => {
+            let body = Body::Whole(Some(text.into()));
+            respond(StatusCode::OK, form.content_type(), body)
+        }
+        Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 fn json_value(value: &serde_json::Value) -> Response<Body> {

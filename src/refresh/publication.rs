@@ -1,7 +1,7 @@
 //! Publication, and what is told of it: the log, the freshness. In: the live cluster when it differs.
 //! Out: a Snapshot, and what `/v1/status` shows.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, error, info, warn};
 
@@ -30,7 +30,9 @@ impl Crank {
         let cluster = before.map_or(self.live.cluster(), |world| &world.cluster);
         let cluster = cluster.clone();
         let tasks = cluster.tasks.len();
+        let begun = Instant::now();
         let pressed = self.press.press(cluster, now);
+        let took = begun.elapsed();
         (self.wake)();
         let is_snapshot = std::mem::take(&mut self.is_snapshot);
         if is_snapshot || pressed == Pressed::Built {
@@ -61,16 +63,16 @@ impl Crank {
                 self.told.cnames(records);
             }
         }
-        self.tell_counts(pressed);
+        self.tell_counts(pressed, took);
         self.tell_held();
     }
 
     /// Shows what is served although no master has spoken.
     pub(super) fn tell_counts_of_served(&self) {
-        self.tell_counts(Pressed::Unchanged);
+        self.tell_counts(Pressed::Unchanged, Duration::ZERO);
     }
 
-    fn tell_counts(&self, pressed: Pressed) {
+    fn tell_counts(&self, pressed: Pressed, took: Duration) {
         let world = self.press.world();
         let cluster = world.map_or(self.live.cluster(), |world| &world.cluster);
         let records = self.press.records();
@@ -85,8 +87,13 @@ impl Crank {
         let leader = cluster.leader.as_ref().map(ToString::to_string);
         self.freshness.update(|it| {
             it.counts = counts;
+            it.leader_changes += u64::from(leader.is_some() && leader != it.leader);
             it.leader = leader;
-            it.publishes += u64::from(pressed != Pressed::Unchanged);
+            if pressed != Pressed::Unchanged {
+                it.publishes += 1;
+                it.build_last = took;
+                it.build_total += took;
+            }
         });
     }
 

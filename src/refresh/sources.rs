@@ -301,6 +301,9 @@ impl Crank {
             return self.tell_error(SourceKind::Poll, text.to_owned());
         }
         let differences = Differences::between(&self.live, &mut state, &touched);
+        if differences.len() > 0 {
+            self.freshness.update(|it| it.checks_differing += 1);
+        }
         if differences.len() > CHECK_MENDED_MAX.max(cluster.tasks.len() / 10) {
             let text = format!(
                 "the event stream and the master's state differ in {} objects; subscribing anew",

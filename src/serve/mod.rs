@@ -35,10 +35,10 @@ use std::time::Duration;
 
 use mio::Waker;
 
+pub use crate::dns::Transport;
 use crate::limits::{
     TCP_CONNECTIONS_MAX, TCP_IDLE_MS, UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
 };
-pub use crate::dns::Transport;
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::traffic::Kind;

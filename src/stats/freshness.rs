@@ -53,9 +53,17 @@ pub struct Freshness {
     pub poll_failures: u64,
     /// State documents that were compared with what the stream came to.
     pub checks: u64,
+    /// Those of them that found a difference, also where there were too many to mend.
+    pub checks_differing: u64,
     pub differences: Differences,
     /// Tables that were published with other answers than the one before.
     pub publishes: u64,
+    /// How long the last of them took to make, from the cluster to the swapped pointer.
+    pub build_last: Duration,
+    /// All of them.
+    pub build_total: Duration,
+    /// Times that another master was found to lead.
+    pub leader_changes: u64,
     /// Times that something was held after a failover.
     pub holds: u64,
     /// Tasks that were held, all times together.

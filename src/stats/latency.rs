@@ -172,7 +172,10 @@ mod tests {
     fn bound_is_at_most_an_eighth_above_what_it_bounds() {
         for nanos in [257, 300, 1_000, 12_345, 1_000_000, 3_000_000_000] {
             let bound = bucket_max_ns(bucket_of(nanos)).expect("a bound");
-            assert!(bound >= nanos && bound <= nanos + nanos / 8, "{nanos}: {bound}");
+            assert!(
+                bound >= nanos && bound <= nanos + nanos / 8,
+                "{nanos}: {bound}"
+            );
         }
     }
 
@@ -196,7 +199,10 @@ mod tests {
         assert!(p99 >= Duration::from_micros(500) && p99 < Duration::from_micros(570));
         assert_eq!(percentile_between(&after, &after, 50.0), None);
         // Another server began at zero.
-        assert_eq!(percentile_between(&after, &before, 50.0), before.percentile(50.0));
+        assert_eq!(
+            percentile_between(&after, &before, 50.0),
+            before.percentile(50.0)
+        );
         assert_eq!(after.since(&before).count(), 10);
         assert_eq!(after.since(&before).sum_ns, 9 * 10_000 + 500_000);
     }

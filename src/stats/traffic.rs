@@ -67,7 +67,10 @@ impl QueryType {
 
     #[inline]
     pub fn of(qtype: u16) -> Self {
-        TYPES.get(usize::from(qtype)).copied().unwrap_or(Self::Other)
+        TYPES
+            .get(usize::from(qtype))
+            .copied()
+            .unwrap_or(Self::Other)
     }
 
     /// Its name in metrics.

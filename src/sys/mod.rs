@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mmsg;
 pub mod prefetch;
 pub mod priority;
+pub mod process;
 pub mod socket;
 pub mod steering;
 pub mod uring;

@@ -1,0 +1,100 @@
+//! What the kernel counts of this process. In: /proc. Out: numbers, as many as can be read. It must never
+//! be asked by an answering thread: it opens files.
+
+use std::fs;
+
+use super::descriptors;
+
+/// Of the whole process; `None`: it cannot be told here.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// In the processor, for itself and for it in the kernel.
+    pub cpu_seconds: Option<f64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub threads: Option<u64>,
+    /// Since 1970.
+    pub start_seconds: Option<f64>,
+    pub descriptors: Option<u64>,
+    pub descriptors_max: Option<u64>,
+}
+
+impl Usage {
+    /// As it is now.
+    pub fn read() -> Self {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
+        Self {
+            descriptors: fs::read_dir("/proc/self/fd")
+                .ok()
+                // The list of them is open while it is read.
+                .map(|all| (all.count() as u64).saturating_sub(1)),
+            descriptors_max: descriptors::limit().ok().map(|limit| limit as u64),
+            ..Self::of_texts(&stat, &boot, ticks_per_second(), page_bytes())
+        }
+    }
+
+    /// From /proc/self/stat and /proc/stat (proc_pid_stat(5), proc_stat(5)).
+    fn of_texts(stat: &str, boot: &str, ticks: f64, page_bytes: u64) -> Self {
+        // The name is in brackets and may hold anything; the first field behind it is the third.
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        let fields: Vec<&str> = behind.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        let seconds = |number| field(number).map(|count| count as f64 / ticks);
+        let booted = boot.lines().find_map(|line| line.strip_prefix("btime "));
+        let booted = booted.and_then(|text| text.trim().parse::<f64>().ok());
+        Self {
+            cpu_seconds: seconds(14)
+                .zip(seconds(15))
+                .map(|(own, kernel)| own + kernel),
+            resident_bytes: field(24).map(|pages| pages * page_bytes),
+            virtual_bytes: field(23),
+            threads: field(20),
+            start_seconds: booted.zip(seconds(22)).map(|(boot, since)| boot + since),
+            ..Self::default()
+        }
+    }
+}
+
+fn ticks_per_second() -> f64 {
+    // SAFETY: sysconf takes a number and gives one.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    if ticks > 0 { ticks as f64 } else { 100.0 }
+}
+
+fn page_bytes() -> u64 {
+    // SAFETY: sysconf takes a number and gives one.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_those_of_the_manual_whatever_the_name_of_the_program() {
+        let stat = "7 (a) b 1 2) S 1 7 7 0 -1 4194560 10 0 0 0 250 50 0 0 20 0 4 0 1000 8192 3 \
+                    18446744073709551615 1";
+        let usage = Usage::of_texts(stat, "cpu 1 2\nbtime 1700000000\n", 100.0, 4096);
+        assert_eq!(usage.cpu_seconds, Some(3.0));
+        assert_eq!(usage.threads, Some(4));
+        assert_eq!(usage.start_seconds, Some(1_700_000_010.0));
+        assert_eq!(usage.virtual_bytes, Some(8192));
+        assert_eq!(usage.resident_bytes, Some(3 * 4096));
+        assert_eq!(Usage::of_texts("", "", 100.0, 4096), Usage::default());
+    }
+
+    #[test]
+    fn this_process_has_memory_descriptors_and_a_past() {
+        let usage = Usage::read();
+        assert!(
+            usage.resident_bytes.is_some_and(|bytes| bytes > 1 << 20),
+            "{usage:?}"
+        );
+        assert!(usage.descriptors.is_some_and(|count| count >= 3));
+        assert!(usage.descriptors <= usage.descriptors_max);
+        assert!(usage.start_seconds.is_some_and(|at| at > 1.7e9));
+        assert!(usage.threads.is_some_and(|count| count >= 1));
+    }
+}
