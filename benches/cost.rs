@@ -1,5 +1,6 @@
 //! The work whose instructions `tests/cost` counts, one kind after the other: `respond` by kind of
-//! query, batches as an engine answers them, and a changed task on its way to a published table.
+//! query, batches as an engine answers them, what is counted of an answer, and a changed task on its way
+//! to a published table.
 //! Prints each kind with how often it was done. Every run does the same: it must draw nothing from
 //! the clock, the system's randomness or an address.
 
@@ -8,7 +9,7 @@ mod common;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use rollcall::dns::name::wire_from_text;
@@ -24,6 +25,8 @@ use rollcall::responses::table::{ResponseTable, Seeds};
 use rollcall::responses::turns::Turns;
 use rollcall::serve::respond::{Responder, Settings};
 use rollcall::serve::{Client, Respond, Transport};
+use rollcall::stats::WorkerStats;
+use rollcall::stats::traffic::{QueryType, Route};
 
 fn main() {
     assert!(Seeds::fix_process(1), "before the first table");
@@ -43,6 +46,17 @@ fn main() {
             in_batches(&mut responder, &snapshot, &queries)
         });
     }
+    let stats = WorkerStats::default();
+    let answers = [[0, 0, 0x84, 0x80], [0, 0, 0x84, 0x83]];
+    count("a query and its answer counted", QUERIES, || {
+        (0..QUERIES).for_each(|turn| count_one(&stats, &answers[turn % 2]));
+    });
+    count("the time of a batch noted", QUERIES, || {
+        (0..QUERIES).for_each(|turn| {
+            let took = black_box(Duration::from_nanos(500 + 100 * turn as u64));
+            stats.note_latency(Transport::Udp, took, black_box(3));
+        });
+    });
     for tasks in [1_000, 10_000] {
         let mut changed = Changed::among(tasks);
         // What the first changes allocate, later ones use again.
@@ -200,6 +214,12 @@ fn in_batches(responder: &mut Responder, snapshot: &Snapshot, queries: &[Vec<u8>
             black_box(responder.respond_read(snapshot, place, query, CLIENT, response));
         }
     }
+}
+
+/// As a worker does it, of what the responder told.
+fn count_one(stats: &WorkerStats, answer: &[u8]) {
+    stats.count_query(Transport::Udp, black_box(QueryType::A));
+    stats.count_answer(Transport::Udp, black_box(Route::Table), black_box(answer));
 }
 
 /// What the refresh thread has: all but sockets, host names and the clock.

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use rollcall::config::keys::{CREDENTIALS, KEYS, Kind, Since};
+use rollcall::http::metrics::FAMILIES;
 
 use scan::{
     Source, all_sources, all_texts, crate_paths, files_below, indexes, numbered, read, sources,
@@ -368,6 +369,29 @@ fn sample_configuration_has_every_key_with_its_default() {
                 key.name, key.default
             ));
         }
+    }
+    none(breaches);
+}
+
+#[test]
+fn readme_has_every_family_of_metrics_as_the_code_has_it() {
+    let readme = read("README.md");
+    let mut breaches = Vec::new();
+    for family in FAMILIES {
+        let (name, kind) = (family.shown(), family.kind.label());
+        let row = format!("| `{name}` | {kind} | {} |", family.help);
+        if !readme.lines().any(|line| line == row) {
+            breaches.push(format!("README.md:1: the table has no line\n{row}"));
+        }
+    }
+    let kinds = ["| counter |", "| gauge |", "| histogram |"];
+    let is_row = |line: &&str| kinds.iter().any(|kind| line.contains(kind));
+    let rows = readme.lines().filter(is_row).count();
+    if rows != FAMILIES.len() {
+        breaches.push(format!(
+            "README.md:1: {rows} rows for {} families",
+            FAMILIES.len()
+        ));
     }
     none(breaches);
 }

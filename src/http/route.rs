@@ -166,7 +166,7 @@ mod tests {
             "/V1/version",
             "/v2/version",
             "/v1/hosts/a%2Fb",
-            "/metrics",
+            "/metrics/x",
         ] {
             assert_eq!(route(path, None, true), Route::NotFound, "{path}");
         }

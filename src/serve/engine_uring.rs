@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::Events;
 
@@ -78,7 +78,8 @@ impl UringEngine {
         let count = received?;
         if count > 0 {
             let (mut answering, _) = desk.open_batch();
-            udp::answer(&mut self.ring, count, &mut answering, Instant::now());
+            let received_at = answering.begin_datagrams();
+            udp::answer(&mut self.ring, count, &mut answering, received_at);
         }
         udp::count_sent(self.ring.take_sent(), desk.stats);
         Ok(count)

@@ -58,7 +58,7 @@ fn answer_batch<R: Respond>(
             return false;
         }
     };
-    let received_at = Instant::now();
+    let received_at = answering.begin_datagrams();
     let mut places = count;
     // More than once only where the kernel handed over many datagrams of one sender together.
     while places > 0 {
@@ -69,15 +69,15 @@ fn answer_batch<R: Respond>(
     true
 }
 
-/// Answers the datagrams at the first `count` places, and queues the answers. Each of them takes as long
-/// as the batch: from when the kernel gave it to where it gets the answers back. The two looks at the
-/// clock are the batch's, so that where there is much to do they are few.
+/// Answers the datagrams at the first `count` places, and queues the answers. Where it is known when the
+/// kernel handed them over, they are timed: each answer takes as long as its batch, up to where the
+/// kernel gets them back.
 #[inline]
 pub fn answer<B: Datagrams, R: Respond>(
     batch: &mut B,
     count: usize,
     answering: &mut Answering<'_, '_, R>,
-    received_at: Instant,
+    received_at: Option<Instant>,
 ) {
     let mut answers = 0;
     answering.stats.queries_udp.add(count as u64);
@@ -113,7 +113,9 @@ pub fn answer<B: Datagrams, R: Respond>(
             answers += 1;
         }
     }
-    if answers > 0 {
+    if let Some(received_at) = received_at
+        && answers > 0
+    {
         let took = received_at.elapsed();
         answering.stats.note_latency(Transport::Udp, took, answers);
     }

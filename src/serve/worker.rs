@@ -24,6 +24,7 @@ use crate::forward::forwarder::Forwarder;
 use crate::forward::{self, Asked, Asker, LedHere, Way};
 use crate::limits::{
     FORWARD_AT_STOP_MAX, LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, UDP_BATCHES_AT_STOP_MAX,
+    UDP_TIMED_BATCHES_PART,
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
@@ -238,6 +239,8 @@ pub struct Desk<'a, R> {
     forwarder: Option<Forwarder<'a>>,
     responder: R,
     snapshot: Cache<&'a ArcSwapOption<Snapshot>, Option<Arc<Snapshot>>>,
+    /// Batches of datagrams so far.
+    batches: u32,
     stop: &'a AtomicBool,
 }
 
@@ -264,6 +267,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             forwarder,
             responder,
             snapshot: Cache::new(&*duty.published),
+            batches: 0,
             stop: &duty.stop,
         }
     }
@@ -302,6 +306,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             responder: &mut self.responder,
             snapshot: self.snapshot.load().as_deref(),
             stats: self.stats,
+            batches: &mut self.batches,
             forwarder: self.forwarder.as_mut(),
         };
         (answering, &mut self.connections)
@@ -319,6 +324,7 @@ pub struct Answering<'a, 's, R> {
     responder: &'a mut R,
     snapshot: Option<&'a Snapshot>,
     pub stats: &'a WorkerStats,
+    batches: &'a mut u32,
     /// Who answers for names outside the domain; `None`: nobody.
     forwarder: Option<&'a mut Forwarder<'s>>,
 }
@@ -331,6 +337,15 @@ impl<R: Respond> Answering<'_, '_, R> {
             .responder
             .respond(self.snapshot, query, client, response);
         self.count(outcome, client.transport, response)
+    }
+
+    /// Notes that datagrams came. The time, where their answers are to be timed: looking at the clock
+    /// twice costs as much as one answer, so that is done for few batches.
+    #[inline]
+    pub fn begin_datagrams(&mut self) -> Option<Instant> {
+        let is_timed = self.batches.is_multiple_of(UDP_TIMED_BATCHES_PART);
+        *self.batches = self.batches.wrapping_add(1);
+        is_timed.then(Instant::now)
     }
 
     /// Reads the query at a place of the batch.

@@ -1,6 +1,7 @@
 //! What the kernel counts of this process. In: /proc. Out: numbers, as many as can be read. It must never
 //! be asked by an answering thread: it opens files.
 
+use std::collections::HashSet;
 use std::fs;
 
 use super::descriptors;
@@ -17,6 +18,8 @@ pub struct Usage {
     pub start_seconds: Option<f64>,
     pub descriptors: Option<u64>,
     pub descriptors_max: Option<u64>,
+    /// Datagrams that the UDP sockets lost, because nobody read them in time.
+    pub udp_drops: Option<u64>,
 }
 
 impl Usage {
@@ -30,6 +33,7 @@ impl Usage {
                 // The list of them is open while it is read.
                 .map(|all| (all.count() as u64).saturating_sub(1)),
             descriptors_max: descriptors::limit().ok().map(|limit| limit as u64),
+            udp_drops: udp_drops(),
             ..Self::of_texts(&stat, &boot, ticks_per_second(), page_bytes())
         }
     }
@@ -54,6 +58,39 @@ impl Usage {
             ..Self::default()
         }
     }
+}
+
+/// /proc/net has the sockets of all processes; ours are those that we have descriptors of. Mostly there is
+/// no socket that lost anything, and then nothing more is looked at.
+fn udp_drops() -> Option<u64> {
+    let four = fs::read_to_string("/proc/net/udp").ok()?;
+    // There is none without IPv6.
+    let six = fs::read_to_string("/proc/net/udp6").unwrap_or_default();
+    let losing: Vec<_> = losing(&four).chain(losing(&six)).collect();
+    if losing.is_empty() {
+        return Some(0);
+    }
+    let all = fs::read_dir("/proc/self/fd").ok()?.flatten();
+    let targets = all.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let ours: HashSet<String> = targets
+        .filter_map(|target| {
+            let inode = target.to_str()?.strip_prefix("socket:[")?;
+            Some(inode.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let losing = losing.into_iter();
+    let drops = losing.filter(|(inode, _)| ours.contains(*inode));
+    Some(drops.map(|(_, drops)| drops).sum())
+}
+
+/// Inode and drops of the sockets that have any; the columns are those of proc_pid_net(5).
+fn losing(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines().skip(1).filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (inode, drops) = (words.nth(9)?, words.nth(2)?);
+        let drops = drops.parse().ok()?;
+        (drops > 0).then_some((inode, drops))
+    })
 }
 
 fn ticks_per_second() -> f64 {
@@ -83,6 +120,31 @@ mod tests {
         assert_eq!(usage.virtual_bytes, Some(8192));
         assert_eq!(usage.resident_bytes, Some(3 * 4096));
         assert_eq!(Usage::of_texts("", "", 100.0, 4096), Usage::default());
+    }
+
+    #[test]
+    fn sockets_that_lost_datagrams_are_found_by_their_inode() {
+        let text = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  \
+                    timeout inode ref pointer drops\n\
+              7: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 \
+                    41 2 0 12\n\
+              8: 0100007F:0036 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 \
+                    42 2 0 0\n";
+        assert_eq!(losing(text).collect::<Vec<_>>(), [("41", 12)]);
+        assert_eq!(losing("").count(), 0);
+    }
+
+    /// A socket that nobody reads loses what its buffer does not hold, and this process has it.
+    #[test]
+    fn datagrams_that_a_socket_lost_are_counted() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let to = receiver.local_addr().expect("an address");
+        let before = udp_drops().expect("/proc/net");
+        for _ in 0..2_000 {
+            let _ = sender.send_to(&[0; 1_400], to);
+        }
+        assert!(udp_drops().is_some_and(|drops| drops > before));
     }
 
     #[test]

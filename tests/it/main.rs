@@ -21,6 +21,8 @@ mod listeners;
 mod live;
 mod live_tls;
 mod memory;
+mod metrics;
+mod monitoring;
 mod outside;
 mod prefer_local;
 mod publishing;

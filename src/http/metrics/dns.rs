@@ -11,7 +11,7 @@ use crate::stats::upstream::{UpstreamTotals, bucket_max_us};
 use crate::stats::{CloseReason, Totals};
 
 /// Queries, answers and connections.
-pub fn answering(totals: &Totals, socket_drops: u64, sheet: &mut Sheet<'_>) -> fmt::Result {
+pub fn answering(totals: &Totals, socket_drops: Option<u64>, sheet: &mut Sheet<'_>) -> fmt::Result {
     sheet.counts(&f::QUERIES, each(&queries(totals)))?;
     sheet.counts(&f::RESPONSES, each(&responses(totals)))?;
     let routed = Route::ALL.map(|route| ([route.label()], totals.routed_by(route)));
@@ -24,7 +24,7 @@ pub fn answering(totals: &Totals, socket_drops: u64, sheet: &mut Sheet<'_>) -> f
     ];
     sheet.counts(&f::DROPPED, each(&dropped))?;
     sheet.count(&f::OVERSIZED, totals.oversized)?;
-    sheet.count(&f::SOCKET_DROPS, socket_drops)?;
+    sheet.one(&f::SOCKET_DROPS, socket_drops.map(|count| count as f64))?;
     let labels = Transport::ALL.map(|transport| [transport.label()]);
     let times = labels.iter().zip(&totals.latency);
     let times = times.map(|(label, latency)| (&label[..], distribution(latency)));

@@ -37,10 +37,10 @@ families! {
         "messages without an answer: not_a_query (a response, or too short), no_forwarder, send_failed (the system refused the answer)";
     OVERSIZED = Counter "rollcall_dns_oversized" in Count by []:
         "datagrams longer than 4096 octets, answered FORMERR";
-    SOCKET_DROPS = Gauge "rollcall_dns_socket_drops" in Count by []:
-        "datagrams that the kernel dropped since the sockets are open, because they were not read in time";
+    SOCKET_DROPS = Gauge "rollcall_udp_socket_drops" in Count by []:
+        "datagrams that the UDP sockets that are open lost since they were opened, because they were not read in time";
     ANSWER_DURATION = Histogram "rollcall_dns_answer_duration" in Seconds by ["transport"]:
-        "time of answers given at once, from where the kernel handed over the query to where it got the answer; a datagram takes as long as its batch. The wait in the socket's buffer is not in it";
+        "time of answers given at once, from where the kernel handed over the query to where it got the answer; of datagrams one batch in 8 is timed, each answer taking as long as its batch. The wait in the socket's buffer is not in it";
     FORWARDED_DURATION = Histogram "rollcall_dns_forwarded_duration" in Seconds by []:
         "time of answers that were waited for, from the query to the answer";
     RECEIVE_ERRORS = Counter "rollcall_dns_receive_errors" in Count by []:

@@ -81,7 +81,7 @@ impl Collector for Scrape {
         let name = engine.map(|engine| [engine.name]);
         sheet.info(&families::ENGINE, name.as_ref().map(|name| &name[..]))?;
         sheet.count(&families::READY, u64::from(self.ready))?;
-        dns::answering(&totals, 0, sheet)?;
+        dns::answering(&totals, self.usage.udp_drops, sheet)?;
         let cache_bytes_max = self.forward.settings.load().cache_bytes;
         dns::forwarding(&totals, cache_bytes_max, sheet)?;
         let looping = self.forward.looping();

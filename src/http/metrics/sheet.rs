@@ -69,6 +69,14 @@ impl Measure {
 }
 
 impl Family {
+    /// Its name with those of its labels, as the README has it.
+    pub fn shown(&self) -> String {
+        match self.labels {
+            [] => self.full_name(),
+            labels => format!("{}{{{}}}", self.full_name(), labels.join(",")),
+        }
+    }
+
     /// Its name in a query: with unit, and `_total` or `_info`.
     pub fn full_name(&self) -> String {
         let unit = match self.measure {
