@@ -65,12 +65,6 @@ pub struct SubnetFirst {
     pub believed: Box<[Subnet]>,
 }
 
-/// What a message is counted as that is answered with its fault.
-const FAULT: Kind = Kind {
-    query_type: QueryType::Unread,
-    route: Route::Fault,
-};
-
 /// Bits of a client's own address that stand for its subnet, IPv4 and IPv6.
 const OWN_SUBNET_BITS: (u8, u8) = (24, 64);
 
@@ -221,7 +215,7 @@ impl Respond for Responder {
                 question_end,
                 edns,
             } => {
-                self.kind = FAULT;
+                self.kind = Kind::FAULT;
                 return fault(message, rcode, flags, question_end, edns, response);
             }
             Parsed::Drop => {
@@ -281,7 +275,7 @@ impl Respond for Responder {
 
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
     fn respond_truncated(&mut self, message: &[u8], response: &mut [u8]) -> Outcome {
-        self.kind = FAULT;
+        self.kind = Kind::FAULT;
         let mut name = LowerName::default();
         match parse(message, &mut name) {
             Parsed::Drop => Outcome::Drop,

@@ -161,6 +161,14 @@ pub struct Kind {
     pub route: Route,
 }
 
+impl Kind {
+    /// Of a message that is answered with its fault.
+    pub const FAULT: Self = Self {
+        query_type: QueryType::Unread,
+        route: Route::Fault,
+    };
+}
+
 /// RCODEs that are told apart: those of the header, and BADVERS.
 pub const RCODES: usize = 17;
 /// The place of BADVERS, which is its number.
