@@ -118,7 +118,7 @@ impl Ports {
                 }
             }
         }
-        // Without either there is no clock to read: the way of UDP has none.
+        // Without either there is no clock to read: the way of UDP looks at one for few batches only.
         if let Some(forwarder) = &mut forwarder
             && forwarder.wants_turn()
         {

@@ -278,6 +278,50 @@ fn forwarded_names_are_counted_by_route_and_resolver() {
 }
 
 #[test]
+fn truncations_oversized_queries_and_connections_are_counted() {
+    each_engine(|engine| {
+        let master = Master::start(|leader| {
+            let state = State::new(leader).task("web", WEB).tasks("many", 60);
+            Behaviour::Serve(state.text())
+        });
+        let variables = [("ROLLCALL_ENGINE", engine)];
+        let rollcall = Rollcall::listening_with(&[master.address()], json!({}), &variables);
+        let client = rollcall.client();
+        wait_until("a table", || {
+            client.addresses("web.marathon.mesos") == [WEB]
+        });
+        let open = |samples: &Samples| samples.get("rollcall_tcp_connections");
+        wait_until("no connection", || open(&Samples::of(&rollcall)) == 0.0);
+        let before = Samples::of(&rollcall);
+        client.udp(&query("many.marathon.mesos", A));
+        let mut long = query("web.marathon.mesos", A);
+        long.resize(5_000, 0);
+        client.udp(&long);
+        let mut connection = client.connect();
+        connection.send(&query("many.marathon.mesos", A));
+        connection.receive().expect("an answer");
+        let after = Samples::of(&rollcall);
+        assert_rose(
+            &before,
+            &after,
+            &[
+                ("rollcall_dns_truncated_total", 1.0),
+                ("rollcall_dns_oversized_total", 1.0),
+                ("rollcall_tcp_connections", 1.0),
+                ("rollcall_tcp_connections_accepted_total", 1.0),
+                ("rollcall_udp_socket_drops", 0.0),
+            ],
+        );
+        drop(connection);
+        let finished = "rollcall_tcp_connections_closed_total{reason=\"finished\"}";
+        wait_until("the end of the connection", || {
+            let now = Samples::of(&rollcall);
+            now.rose(&before, finished) == 1.0 && open(&now) == 0.0
+        });
+    });
+}
+
+#[test]
 fn table_source_and_process_are_told() {
     let (master, rollcall) = with_engine("", json!({"Source": "poll"}));
     // It is told a moment after it is served.
