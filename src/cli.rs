@@ -18,7 +18,7 @@ pub use simulate::SimulateFlags;
 pub const HELP: &str = "\
 Rollcall answers DNS for the tasks of an Apache Mesos cluster, like mesos-dns.
 
-  rollcall [-config=FILE]         serve (config.json where no FILE is named)
+  rollcall [-config=FILE]         serve (else config.json here or in /etc)
   rollcall check [-config=FILE]   show the effective configuration; exit 0 or 2
   rollcall explain NAME           why NAME has its answers, or why it has none
   rollcall demo                   a simulated cluster and Rollcall on loopback

@@ -22,8 +22,16 @@ use super::{
 use crate::limits::LISTENERS_MAX;
 use crate::zonefile::Around;
 
-/// Read where -config names no other, and only then allowed to be absent.
-pub const DEFAULT_FILE: &str = "config.json";
+/// Where -config names no file the first of these is read that there is: mesos-dns's own rule, then
+/// where a package puts it, then the file of the mesos-dns that was here before.
+pub const DEFAULT_FILES: [&str; 3] = [
+    "config.json",
+    "/etc/rollcall/config.json",
+    "/etc/mesos-dns/config.json",
+];
+/// What a service manager names the directory of a service's state with (systemd.exec(5)).
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+const STATE_DIRECTORY_KEY: &str = "StateDirectory";
 
 /// A configuration that the program can run with.
 #[derive(Clone, Debug)]
@@ -35,16 +43,32 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Reads the file (that of `path`, or `config.json` where it exists) and the variables, which
-    /// win over it, and checks all of it.
+    /// Reads the file (that of `path`, or the first of `DEFAULT_FILES` that exists) and the variables,
+    /// which win over it, and checks all of it.
     pub fn load(
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Loaded, ConfigError> {
+        Self::load_of(path, &DEFAULT_FILES, environment)
+    }
+
+    /// The same with other files to look for.
+    fn load_of(
+        path: Option<&Path>,
+        default_files: &[&str],
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
         let mut warnings = Vec::new();
         let variables = read_variables(environment, &mut warnings);
-        let (file, values) = read_file(path, &mut warnings, variables.iter().any(Option::is_some))?;
-        let settings = Settings::new(file, values, variables)?;
+        let may_be_absent = variables.values.iter().any(Option::is_some);
+        let (file, values) = match path {
+            Some(path) => read_file(absolute(path), &mut warnings)?,
+            None => read_first_file(default_files, may_be_absent, &mut warnings)?,
+        };
+        let mut settings = Settings::new(file, values, variables.values)?;
+        if let Some(directory) = variables.state_directory {
+            settings.set_default(STATE_DIRECTORY_KEY, directory, STATE_DIRECTORY);
+        }
         let config = read_config(&settings)?;
         check_sources(&settings, &config, &mut warnings)?;
         Ok(Loaded {
@@ -75,13 +99,27 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// One value for each key. An empty variable counts as not set, as compose files leave them.
+/// What the environment sets.
+struct Variables {
+    /// One value for each key.
+    values: Vec<Option<String>>,
+    /// Where the service manager has us keep what outlives us.
+    state_directory: Option<String>,
+}
+
+/// An empty variable counts as not set, as compose files leave them.
 fn read_variables(
     environment: impl Iterator<Item = (String, String)>,
     warnings: &mut Vec<Warning>,
-) -> Vec<Option<String>> {
+) -> Variables {
     let mut values: Vec<Option<String>> = vec![None; KEYS.len()];
+    let mut state_directory = None;
     for (variable, value) in environment {
+        if variable == STATE_DIRECTORY {
+            // With several they stand there with colons, and the first is as good as any.
+            let first = value.split(':').next().unwrap_or_default();
+            state_directory = Some(first.to_owned()).filter(|first| !first.is_empty());
+        }
         if !variable.starts_with("ROLLCALL_") {
             continue;
         }
@@ -93,25 +131,39 @@ fn read_variables(
             }),
         }
     }
-    values
+    Variables {
+        values,
+        state_directory,
+    }
+}
+
+/// Reads the first of these files that there is; one that cannot be read is an error, and is not passed
+/// over.
+fn read_first_file(
+    files: &[&str],
+    may_be_absent: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Option<PathBuf>, Values), ConfigError> {
+    let mut files = files.iter().map(|file| absolute(Path::new(file)));
+    let is_there = |file: &PathBuf| file.try_exists().unwrap_or(true);
+    let first = files.clone().next();
+    match files.find(is_there) {
+        None if may_be_absent => Ok((None, KEYS.iter().map(|_| None).collect())),
+        found => read_file(found.or(first).unwrap_or_default(), warnings),
+    }
 }
 
 fn read_file(
-    path: Option<&Path>,
+    file: PathBuf,
     warnings: &mut Vec<Warning>,
-    may_be_absent: bool,
 ) -> Result<(Option<PathBuf>, Values), ConfigError> {
-    let file = absolute(path.unwrap_or(Path::new(DEFAULT_FILE)));
-    let bytes = match std::fs::read(&file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound && path.is_none() && may_be_absent => {
-            return Ok((None, KEYS.iter().map(|_| None).collect()));
-        }
-        Err(error) => {
-            let reason = error.to_string();
-            return Err(ConfigError::Unreadable { file, reason });
-        }
-    };
+    let bytes = std::fs::read(&file).map_err(|error| ConfigError::Unreadable {
+        file: file.clone(),
+        reason: match error.kind() {
+            ErrorKind::PermissionDenied => format!("{error}; let the service's user read it (chgrp, chmod g+r)"),
+            _ => error.to_string(),
+        },
+    })?;
     let (values, odd) = file::parse(&file, &bytes)?;
     warnings.extend(odd);
     Ok((Some(file), values))
@@ -167,7 +219,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         hold_percent: settings.integer("HoldPercent")?,
         hold_max: seconds("HoldSeconds")?,
         ready_age_max: seconds("ReadyAgeSeconds")?,
-        state_directory: path("StateDirectory")?,
+        state_directory: path(STATE_DIRECTORY_KEY)?,
         state_timeout: seconds("StateTimeoutSeconds")?,
         state_bytes_max: settings.integer("StateBytesMax")?,
         mesos_https: settings.boolean("MesosHTTPSOn")?,
@@ -361,7 +413,7 @@ fn check_sources(
         && !directory.is_dir()
     {
         return Err(settings.wrong(
-            "StateDirectory",
+            STATE_DIRECTORY_KEY,
             "this is no directory",
             "right would be a directory that this user may write to, or none yet",
         ));

@@ -25,7 +25,7 @@ mod values;
 pub mod zk;
 
 pub use error::{ConfigError, Origin, Warning};
-pub use load::{DEFAULT_FILE, Loaded, environment};
+pub use load::{DEFAULT_FILES, Loaded, environment};
 pub use secret::Secret;
 pub use static_file::StaticFile;
 pub use zk::ZkUrl;

@@ -46,6 +46,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Sets the text of a key that nobody else has set; `variable` says so.
+    pub fn set_default(&mut self, name: &str, text: String, variable: &'static str) {
+        let place = &mut self.values[index_of(name)];
+        if place.1 == Origin::Default {
+            *place = (Json::Text(text), Origin::Environment(variable));
+        }
+    }
+
     pub fn origins(&self) -> Vec<(&'static str, Origin)> {
         let origins = self.values.iter().map(|(_, origin)| origin.clone());
         KEYS.iter().map(|key| key.name).zip(origins).collect()
