@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, ConfigError, Loaded};
+use crate::feed::Feed;
 use crate::http::SharedConfig;
 use crate::limits::REFRESH_STOP_MAX;
 use crate::mesos::error::MasterError;
@@ -36,6 +37,7 @@ pub struct Daemon {
     config: SharedConfig,
     published: Published,
     freshness: SharedFreshness,
+    feed: Feed,
     engine: SharedEngine,
     outside: Outside,
     masters: Http,
@@ -140,6 +142,7 @@ impl Daemon {
         install_tls_provider();
         let published = Published::default();
         let freshness = SharedFreshness::default();
+        let feed = Feed::default();
         let host = Host::look(&config);
         let plan = Plan::new(&config, &host)?;
         let outside = Outside::start(config.clone(), host, plan).map_err(DaemonError::Thread)?;
@@ -159,7 +162,7 @@ impl Daemon {
                     listen,
                     &shared_config,
                     &published,
-                    &freshness,
+                    (&freshness, &feed),
                     &engine,
                     forward,
                 )
@@ -170,6 +173,7 @@ impl Daemon {
             settings: refresh_settings(&config, masters.clone(), answering),
             published: Arc::clone(&published),
             freshness: freshness.clone(),
+            feed: feed.clone(),
             wake: wake_of(&server),
             give_up,
         })
@@ -178,6 +182,7 @@ impl Daemon {
             config: shared_config,
             published,
             freshness,
+            feed,
             engine,
             outside,
             masters,
@@ -257,7 +262,7 @@ impl Daemon {
                     listen,
                     &self.config,
                     &self.published,
-                    &self.freshness,
+                    (&self.freshness, &self.feed),
                     &self.engine,
                     self.outside.forward(),
                 )
@@ -352,7 +357,7 @@ fn start_http(
     listen: SocketAddr,
     config: &SharedConfig,
     published: &Published,
-    freshness: &SharedFreshness,
+    (freshness, feed): (&SharedFreshness, &Feed),
     engine: &SharedEngine,
     forward: &Arc<forward::Common>,
 ) -> Result<http::Server, DaemonError> {
@@ -360,6 +365,7 @@ fn start_http(
         listen,
         config: Arc::clone(config),
         freshness: freshness.clone(),
+        feed: feed.clone(),
         engine: Arc::clone(engine),
         forward: Arc::clone(forward),
     };

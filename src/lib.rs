@@ -9,6 +9,7 @@
 //!   serve      query bytes -> response bytes (`respond` is pure), in one thread per core
 //! ```
 //!
+//! `feed` keeps what changed with each publication, for readers of `http`.
 //! `forward` asks other resolvers for the names that `serve` does not own, and remembers.
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
@@ -32,6 +33,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dns;
+pub mod feed;
 pub mod forward;
 pub mod http;
 pub mod limits;

@@ -1,7 +1,11 @@
 //! Every bound of the program, with its unit and its reason; relations between them are checked
 //! when it compiles.
 
+mod live;
+
 use std::time::Duration;
+
+pub use live::*;
 
 /// A domain name on the wire, with its root label (RFC 1035, 2.3.4).
 pub const NAME_BYTES_MAX: usize = 255;

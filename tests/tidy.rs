@@ -33,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("zonefile", &["dns", "limits"]),
     ("records", &["mesos", "dns", "limits", "zonefile"]),
     ("responses", &["records", "dns", "limits", "zonefile"]),
+    ("feed", &["responses", "dns", "limits"]),
     ("stats", &["limits", "sys", "dns"]),
     ("config", &["dns", "limits", "zonefile"]),
     ("cli", &["config", "limits", "simulate"]),
@@ -52,6 +53,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "feed",
             "forward",
             "responses",
             "records",
@@ -65,6 +67,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "refresh",
         &[
+            "feed",
             "mesos",
             "records",
             "responses",

@@ -25,6 +25,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::feed::Feed;
 use crate::forward;
 use crate::responses::publish::Published;
 use crate::stats::engine::SharedEngine;
@@ -37,6 +38,8 @@ pub struct HttpSettings {
     /// Shown by `/v1/config`, and what each request needs of it; another one may be stored.
     pub config: SharedConfig,
     pub freshness: SharedFreshness,
+    /// What changed, for those who follow it.
+    pub feed: Feed,
     pub engine: SharedEngine,
     /// Whose cache `POST /v1/cache/flush` empties.
     pub forward: Arc<forward::Common>,
@@ -187,6 +190,7 @@ mod tests {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
+            feed: Feed::default(),
             engine: SharedEngine::default(),
             forward: Arc::default(),
         };
@@ -301,6 +305,7 @@ mod tests {
             listen: server.local_address(),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
+            feed: Feed::default(),
             engine: SharedEngine::default(),
             forward: Arc::default(),
         };

@@ -127,6 +127,7 @@ impl Crank {
             settings,
             published,
             freshness,
+            feed,
             wake,
             give_up,
         } = parts;
@@ -136,6 +137,7 @@ impl Crank {
             settings.naming.clone(),
             settings.listeners.clone(),
             settings.answering.clone(),
+            feed,
         );
         let mut crank = Self {
             stream: Subscriber::start(settings.http.clone(), settings.state_bytes_max)?,

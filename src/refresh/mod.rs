@@ -34,6 +34,7 @@ use crossbeam::channel::{Sender, bounded};
 use tracing::error;
 
 pub use crate::config::{Source, StaticFile, ZkUrl};
+use crate::feed::Feed;
 use crate::mesos::cluster::Endpoint;
 use crate::mesos::http::Http;
 use crate::records::Naming;
@@ -91,6 +92,8 @@ pub struct Parts {
     pub settings: Settings,
     pub published: Published,
     pub freshness: SharedFreshness,
+    /// Is told of each publication.
+    pub feed: Feed,
     pub wake: Wake,
     pub give_up: GiveUp,
 }

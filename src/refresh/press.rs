@@ -10,10 +10,11 @@ use crossbeam::channel::Receiver;
 use tracing::warn;
 
 use super::warm::WarmTable;
-use crate::limits::{HOST_ANSWER_MS, HOST_WAIT_MS};
+use crate::feed::{Feed, What};
+use crate::limits::{FEED_NAMES_MAX, HOST_ANSWER_MS, HOST_WAIT_MS, NAME_BYTES_MAX};
 use crate::mesos::cluster::{Cluster, Endpoint};
 use crate::mesos::hosts::{HostAnswer, HostResolver, Hosts, names_needed};
-use crate::records::{Naming, RecordSet, World};
+use crate::records::{NameId, Naming, RecordSet, World};
 use crate::responses::Snapshot;
 use crate::responses::publish::{Published, Publisher};
 use crate::responses::table::ResponseTable;
@@ -32,6 +33,13 @@ pub enum Pressed {
     Unchanged,
 }
 
+/// A publication that the feed does not know.
+enum Untold {
+    All,
+    /// The names that were touched since this Snapshot.
+    Names(Arc<Snapshot>, Vec<NameId>),
+}
+
 /// The refresh thread's workshop.
 pub struct Press {
     hosts: HostResolver,
@@ -43,6 +51,9 @@ pub struct Press {
     /// The configuration differs from that which the table was made with.
     is_configured_anew: bool,
     publisher: Publisher,
+    feed: Feed,
+    /// What the feed is to be told of the last publication.
+    untold: Option<Untold>,
     turns: Turns,
     records: Option<RecordSet>,
     /// What `records` was built from or last updated to.
@@ -60,6 +71,7 @@ impl Press {
         naming: Naming,
         listeners: Vec<IpAddr>,
         answering: Answering,
+        feed: Feed,
     ) -> Self {
         Self {
             hosts: HostResolver::default(),
@@ -68,6 +80,8 @@ impl Press {
             answering,
             is_configured_anew: false,
             publisher: Publisher::new(published),
+            feed,
+            untold: None,
             turns: Turns::default(),
             records: None,
             world: None,
@@ -112,6 +126,7 @@ impl Press {
             record_counts: records.record_counts(),
             world,
         });
+        self.untold = Some(Untold::All);
         self.has_retired = true;
         true
     }
@@ -160,6 +175,7 @@ impl Press {
             record_counts: warm.record_counts,
             world: Arc::clone(world),
         });
+        self.untold = Some(Untold::All);
         self.has_retired = true;
     }
 
@@ -194,7 +210,8 @@ impl Press {
         self.serial_floor = Some(serial);
     }
 
-    /// Publishes what the Cluster gives. The caller wakes the readers and then calls `free_retired`.
+    /// Publishes what the Cluster gives. The caller wakes the readers and then calls `tell_feed` and
+    /// `free_retired`.
     pub fn press(&mut self, cluster: Cluster, now: Instant) -> Pressed {
         // What the readers let go of since is what the next table is made from.
         self.free_retired();
@@ -258,7 +275,9 @@ impl Press {
                 (&mut self.turns, generation + 1),
             );
             self.send(generation + 1, serial, table, world);
-            return Pressed::Updated(touched.len());
+            let count = touched.len();
+            self.untold = Some(Untold::Names(current, touched));
+            return Pressed::Updated(count);
         }
         self.turns.forget();
         let records = RecordSet::build(world);
@@ -266,7 +285,34 @@ impl Press {
         let table = ResponseTable::build(&records, &self.answering, serial, fastrand::u64(..));
         self.records = Some(records);
         self.send(generation + 1, serial, table, world);
+        self.untold = Some(Untold::All);
         Pressed::Built
+    }
+
+    /// Tells the feed of the last publication, once the answering threads know of it. Before the next
+    /// `press`: then names that are gone have their numbers no more.
+    pub fn tell_feed(&mut self) {
+        let Some(untold) = self.untold.take() else {
+            return;
+        };
+        let (false, Some(after)) = (!self.feed.is_followed(), self.publisher.current()) else {
+            return self.feed.skip();
+        };
+        let what = match (untold, &self.records) {
+            (Untold::Names(before, touched), Some(records)) if touched.len() <= FEED_NAMES_MAX => {
+                let names: Vec<Vec<u8>> = touched
+                    .into_iter()
+                    .map(|name| {
+                        let mut wire = Vec::with_capacity(NAME_BYTES_MAX);
+                        records.append_wire(name, &mut wire);
+                        wire
+                    })
+                    .collect();
+                What::between(&before.table, &after.table, &names)
+            }
+            _ => What::All,
+        };
+        self.feed.push(after.serial, after.published_at, what);
     }
 
     fn send(&mut self, generation: u64, serial: u32, table: ResponseTable, world: &Arc<World>) {

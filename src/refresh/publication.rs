@@ -34,6 +34,7 @@ impl Crank {
         let pressed = self.press.press(cluster, now);
         let took = begun.elapsed();
         (self.wake)();
+        self.press.tell_feed();
         let is_snapshot = std::mem::take(&mut self.is_snapshot);
         if is_snapshot || pressed == Pressed::Built {
             // On a machine of one core the answering thread comes first.

@@ -36,6 +36,7 @@ impl Crank {
             let world = self.press.empty_world(now);
             self.press.take_warm(table, &world);
             (self.wake)();
+            self.press.tell_feed();
         }
         let (cluster, hosts) = file.cluster()?;
         self.freshness.update(|it| {

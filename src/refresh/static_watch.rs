@@ -86,6 +86,7 @@ impl Crank {
     fn serve_statics(&mut self, now: Instant) {
         if self.press.press_statics(now) {
             (self.wake)();
+            self.press.tell_feed();
         }
     }
 

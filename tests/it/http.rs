@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall::config::Config;
+use rollcall::feed::Feed;
 use rollcall::http::{HttpSettings, Server};
 use rollcall::mesos::cluster::AddressSource;
 use rollcall::responses::publish::{Published, Publisher};
@@ -36,6 +37,7 @@ fn server(config: Config) -> Server {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
         freshness: SharedFreshness::default(),
+        feed: Feed::default(),
         engine: SharedEngine::default(),
         forward: Arc::default(),
     };

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod election;
 mod engines;
+mod feed;
 mod following;
 mod forward_cache;
 mod forwarding;
