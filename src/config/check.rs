@@ -50,6 +50,7 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
             "ClientSubnetFrom" => list(&config.client_subnet_from),
             "PreferLocal" => Value::from(config.prefer_local),
             "Unhealthy" => Value::from(config.unhealthy.name()),
+            "StatusPage" => Value::from(config.status_page),
             "ChaosOn" => Value::from(config.chaos_on),
             "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {
                 Value::from("")

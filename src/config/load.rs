@@ -255,6 +255,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         enforce_rfc952: settings.boolean("EnforceRFC952")?,
         set_truncate_bit: settings.boolean("SetTruncateBit")?,
         enumeration_on: settings.boolean("EnumerationOn")?,
+        status_page: settings.boolean("StatusPage")?,
         file: settings.file.clone(),
         reverse_dns_on: settings.boolean("ReverseDnsOn")?,
         resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,

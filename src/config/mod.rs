@@ -119,6 +119,8 @@ pub struct Config {
     pub enforce_rfc952: bool,
     pub set_truncate_bit: bool,
     pub enumeration_on: bool,
+    /// `StatusPage` (Rollcall's own).
+    pub status_page: bool,
     /// Absolute path of the file read; `None` where the environment alone was used.
     pub file: Option<PathBuf>,
     pub reverse_dns_on: bool,

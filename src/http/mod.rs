@@ -1,14 +1,19 @@
-//! The HTTP interface: mesos-dns's `/v1` API, `explain`, the probes, and metrics. In: requests and the
-//! Snapshot that DNS answers from. Out: JSON. Runs on a thread of its own; it must never make a DNS
-//! answer wait, nor hold more than its limits for any number of clients of any kind.
+//! The HTTP interface: mesos-dns's `/v1` API, `explain`, the probes, metrics, and the status page. In:
+//! requests and the Snapshot that DNS answers from. Out: JSON, and one page. Runs on a thread of its own;
+//! it must never make a DNS answer wait, nor hold more than its limits for any number of clients of any kind.
 
 mod answers;
 mod enumerate;
+mod figures;
 mod forwarding;
 mod idle;
 mod json;
+mod live;
 pub mod metrics;
+mod names;
+mod page;
 mod route;
+mod samples;
 mod serve;
 mod status;
 mod stream;
@@ -38,7 +43,7 @@ pub struct HttpSettings {
     /// Shown by `/v1/config`, and what each request needs of it; another one may be stored.
     pub config: SharedConfig,
     pub freshness: SharedFreshness,
-    /// What changed, for those who follow it.
+    /// What changed, for the status page.
     pub feed: Feed,
     pub engine: SharedEngine,
     /// Whose cache `POST /v1/cache/flush` empties.

@@ -14,6 +14,12 @@ pub enum Route {
     Transfer,
     Explain(String),
     Status,
+    /// The status page.
+    Page,
+    /// What it follows.
+    Live,
+    /// A search over all names.
+    Names,
     /// The one that takes POST and nothing else.
     FlushCache,
     Ready,
@@ -43,6 +49,7 @@ pub fn route(path: &str, query: Option<&str>, enumeration_on: bool) -> Route {
     let segments: Vec<&[u8]> = trim_slashes(&decoded).split(|&o| o == b'/').collect();
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     match segments[..] {
+        [b""] => Route::Page,
         [b"v1", b"version"] => Route::Version,
         [b"v1", b"config"] => Route::Config,
         [b"v1", b"hosts", host] => Route::Host(text(host)),
@@ -52,6 +59,8 @@ pub fn route(path: &str, query: Option<&str>, enumeration_on: bool) -> Route {
         [b"v1", b"axfr"] if enumeration_on => Route::Transfer,
         [b"v1", b"explain", name] => Route::Explain(text(name)),
         [b"v1", b"status"] => Route::Status,
+        [b"v1", b"live"] => Route::Live,
+        [b"v1", b"names"] if enumeration_on => Route::Names,
         [b"v1", b"cache", b"flush"] => Route::FlushCache,
         [b"readyz"] => Route::Ready,
         [b"healthz"] => Route::Health,
@@ -82,7 +91,7 @@ pub fn clean_name(name: &str) -> Option<String> {
     Some(clean)
 }
 
-fn percent_decode(path: &str) -> Option<Vec<u8>> {
+pub fn percent_decode(path: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut octets = path.bytes();
     while let Some(octet) = octets.next() {
@@ -155,7 +164,6 @@ mod tests {
     #[test]
     fn unknown_paths_are_not_found() {
         for path in [
-            "/",
             "/v1",
             "/v1/",
             "/v1/hosts",
@@ -177,6 +185,7 @@ mod tests {
         assert_eq!(route("/v1/axfr", None, true), Route::Transfer);
         assert_eq!(route("/v1/axfr", None, false), Route::NotFound);
         assert_eq!(route("/v1/enumerate", None, false), Route::NotFound);
+        assert_eq!(route("/v1/names", None, false), Route::NotFound);
     }
 
     #[test]

@@ -20,13 +20,15 @@ use super::HttpSettings;
 use super::answers::{self, HostRows, ServiceRows};
 use super::enumerate::write_enumeration;
 use super::idle::IdleBounded;
+use super::live::Live;
+use super::names::{self, Search};
 use super::route::{self, Route};
 use super::stream::{self, Body, Output, ReaderGone};
-use super::{json, metrics, status, transfer};
+use super::{json, metrics, page, status, transfer};
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_REQUEST_BODY_BYTES_MAX,
     HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS,
-    HTTP_STREAMS_MAX,
+    HTTP_STREAMS_MAX, NAMES_SEARCHES_MAX,
 };
 use crate::records::explain;
 use crate::responses::Snapshot;
@@ -39,6 +41,8 @@ struct Shared {
     settings: HttpSettings,
     published: Published,
     streams: Arc<Semaphore>,
+    searches: Semaphore,
+    live: Live,
 }
 
 /// The body of the thread; returns when `stopped` says so or its other end is gone.
@@ -52,6 +56,8 @@ pub fn run(
         tracing::debug!(%error, "the HTTP thread keeps its priority");
     }
     let shared = Arc::new(Shared {
+        live: Live::new(settings.clone(), Arc::clone(&published)),
+        searches: Semaphore::new(NAMES_SEARCHES_MAX),
         settings,
         published,
         streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
@@ -81,6 +87,8 @@ async fn serve(
 ) {
     let connections = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
+    let followed = Arc::clone(&shared);
+    tokio::spawn(async move { followed.live.run().await });
     loop {
         let accepted = tokio::select! {
             _ = &mut stopped => break,
@@ -95,9 +103,9 @@ async fn serve(
                 continue;
             }
         };
-        let shared = Arc::clone(&shared);
+        let of_connection = Arc::clone(&shared);
         let service = service_fn(move |request| {
-            let shared = Arc::clone(&shared);
+            let shared = Arc::clone(&of_connection);
             async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
         });
         let connection = http1::Builder::new()
@@ -114,6 +122,7 @@ async fn serve(
         });
     }
     drop(listener);
+    shared.live.close();
     let stop_bound = Duration::from_millis(HTTP_STOP_MS_MAX);
     if tokio::time::timeout(stop_bound, graceful.shutdown())
         .await
@@ -139,10 +148,14 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         return error(StatusCode::PAYLOAD_TOO_LARGE);
     }
     let uri = request.uri();
-    let enumeration_on = shared.settings.config.load().enumeration_on;
+    let (enumeration_on, page_on) = {
+        let config = shared.settings.config.load();
+        (config.enumeration_on, config.status_page)
+    };
     let route = route::route(uri.path(), uri.query(), enumeration_on);
     match &route {
         Route::NotFound => return not_found(),
+        Route::Page | Route::Live if !page_on => return not_found(),
         Route::BadEncoding => return error(StatusCode::BAD_REQUEST),
         Route::Moved(target) => return moved(target),
         Route::FlushCache if request.method() != Method::POST => return not_allowed("POST"),
@@ -161,6 +174,8 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         Route::Ready => ready(shared),
         Route::Status => status_of(shared),
         Route::Metrics => metrics_of(shared, request),
+        Route::Page => page::answer(),
+        Route::Live => shared.live.answer(request.method() == Method::HEAD),
         Route::FlushCache => {
             shared.settings.forward.flush();
             text(StatusCode::OK, "flushed\n")
@@ -234,6 +249,11 @@ async fn from_snapshot(
             })
             .await
         }
+        Route::Names => {
+            let reverse_dns_on = shared.settings.config.load().reverse_dns_on;
+            let search = Search::from_query(request.uri().query(), reverse_dns_on);
+            names::answer(&shared.searches, snapshot, search).await
+        }
         _ => not_found(),
     }
 }
@@ -295,7 +315,7 @@ fn metrics_of(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
     }
 }
 
-fn json_value(value: &serde_json::Value) -> Response<Body> {
+pub(super) fn json_value(value: &serde_json::Value) -> Response<Body> {
     match json::text_of(value) {
         Ok(text) => respond(StatusCode::OK, JSON, Body::Whole(Some(text.into()))),
         Err(cause) => {
@@ -328,7 +348,11 @@ async fn streamed(
     }
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+pub(super) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Body,
+) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
@@ -337,7 +361,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Respon
     response
 }
 
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     respond(status, TEXT, Body::Whole(Some(text.into())))
 }
 
@@ -351,7 +375,7 @@ fn not_found() -> Response<Body> {
     text(StatusCode::NOT_FOUND, "404: Page Not Found")
 }
 
-fn try_later(why: &'static str) -> Response<Body> {
+pub(super) fn try_later(why: &'static str) -> Response<Body> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, why);
     let seconds = HeaderValue::from_static("1");
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -394,7 +418,7 @@ fn header_text(request: &Request<Incoming>, name: header::HeaderName) -> Option<
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 const NO_TABLE: &str = "503: no table yet; no master's state was read since the start";
 const EMPTY_NAME: &str = "400: the name is empty once its wildcards are cut out";
 /// After an accept that failed.
