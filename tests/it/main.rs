@@ -25,6 +25,7 @@ mod memory;
 mod metrics;
 mod monitoring;
 mod outside;
+mod page;
 mod prefer_local;
 mod publishing;
 mod ranks;

@@ -1,6 +1,7 @@
 //! What the tests of the whole process share: the real binary on loopback, a DNS client of its own with
 //! somebody else's decoder, and a master that can be told to fail. Nothing here uses our own wire code.
 
+pub mod browser;
 pub mod client;
 pub mod crowd;
 pub mod dnsperf;
