@@ -8,9 +8,13 @@ use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+pub mod completions;
 pub mod explain;
+pub mod healthy;
 pub mod log;
+pub mod man;
 pub mod simulate;
+pub mod words;
 
 pub use simulate::SimulateFlags;
 
@@ -23,12 +27,14 @@ Rollcall answers DNS for the tasks of an Apache Mesos cluster, like mesos-dns.
   rollcall explain NAME           why NAME has its answers, or why it has none
   rollcall demo                   a simulated cluster and Rollcall on loopback
   rollcall simulate               the simulated Mesos master alone
+  rollcall healthy                exit 0 while the instance here serves, else 1
+  rollcall man 8|5, rollcall completions bash|zsh|fish   print these
 
   -config=FILE        mesos-dns's config.json, unchanged
   -v=1, -v=2          log more, on stderr; RUST_LOG is heeded too
   -version, --help    print the version, or this
 
-  explain             --http ADDRESS:PORT of the running instance, where it is
+  explain, healthy    --http ADDRESS:PORT of the running instance, where it is
                       not that of the configuration
   demo, simulate      --agents N  --tasks N  --churn CHANGES_PER_SECOND
                       --seed S  and for demo --seconds N (then it ends)
@@ -42,9 +48,16 @@ ROLLCALL_MASTERS=10.0.0.1:5050 ROLLCALL_REFRESH_SECONDS=30 rollcall
 /// What the program was asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Serve { config: Option<PathBuf> },
-    Check { config: Option<PathBuf> },
+    Serve {
+        config: Option<PathBuf>,
+    },
+    Check {
+        config: Option<PathBuf>,
+    },
     Explain(ExplainOptions),
+    Healthy(HealthOptions),
+    /// The finished text of a manual page or of a shell's completions.
+    Print(String),
     Demo(SimulateFlags),
     Simulate(SimulateFlags),
     Version,
@@ -57,6 +70,14 @@ pub enum Command {
 pub struct ExplainOptions {
     pub name: String,
     /// `ADDRESS:PORT`; `None` takes `HTTPListener` and `HttpPort` of the configuration.
+    pub http: Option<String>,
+    pub config: Option<PathBuf>,
+}
+
+/// Which instance `healthy` asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthOptions {
+    /// As for `explain`.
     pub http: Option<String>,
     pub config: Option<PathBuf>,
 }
@@ -217,7 +238,7 @@ impl Found {
         let mut words = self.words.into_iter();
         let verb = words.next();
         let subject = match verb.as_deref() {
-            Some("explain") => words.next(),
+            Some("explain" | "man" | "completions") => words.next(),
             _ => None,
         };
         if let Some(word) = words.next() {
@@ -233,10 +254,13 @@ impl Found {
                     .to_owned(),
             ));
         }
-        if self.http.is_some() && verb.as_deref() != Some("explain") {
-            return Err(UsageError("--http belongs to explain".to_owned()));
+        let asks = matches!(verb.as_deref(), Some("explain" | "healthy"));
+        if self.http.is_some() && !asks {
+            return Err(UsageError(
+                "--http belongs to explain and healthy".to_owned(),
+            ));
         }
-        let config = self.config;
+        let (config, http) = (self.config, self.http);
         match verb.as_deref() {
             None => Ok(Command::Serve { config }),
             Some("check") => Ok(Command::Check { config }),
@@ -246,9 +270,19 @@ impl Found {
                 let name = subject.ok_or_else(|| {
                     UsageError("explain needs a NAME, as in web.marathon.mesos".to_owned())
                 })?;
-                let http = self.http;
                 Ok(Command::Explain(ExplainOptions { name, http, config }))
             }
+            Some("healthy") => Ok(Command::Healthy(HealthOptions { http, config })),
+            Some("man") => subject
+                .and_then(|section| man::page(&section))
+                .map(Command::Print)
+                .ok_or_else(|| UsageError("man needs a section, 8 or 5".to_owned())),
+            Some("completions") => subject
+                .and_then(|shell| completions::script(&shell))
+                .map(Command::Print)
+                .ok_or_else(|| {
+                    UsageError("completions needs a shell: bash, zsh or fish".to_owned())
+                }),
             Some(other) => Err(UsageError(format!("unknown command {other:?}"))),
         }
     }
@@ -353,6 +387,9 @@ mod tests {
             ("explode", "explode"),
             ("check extra", "extra"),
             ("explain", "NAME"),
+            ("man 7", "8 or 5"),
+            ("completions", "bash"),
+            ("healthy extra", "extra"),
             ("--agents 3", "--agents"),
             ("check --http 1.2.3.4:5", "--http"),
             ("simulate --tasks many", "many"),

@@ -30,12 +30,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         Command::Version => print(concat!("rollcall ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Check { config } => {
             let loaded = load(config)?;
-            print(&config::check::report(
-                &loaded,
-                &daemon::findings(&loaded.config),
-            ));
+            let found = daemon::findings(&loaded.config);
+            print(&config::check::report(&loaded, &found));
         }
         Command::Explain(asked) => print(&cli::explain::run(&asked, load)?),
+        Command::Healthy(asked) => cli::healthy::run(&asked, load)?,
+        Command::Print(text) => print(&text),
         Command::Demo(flags) => simulate::demo::run(&flags.for_demo())?,
         Command::Simulate(flags) => simulate::run(&flags.for_simulate()?)?,
         Command::Serve { config } => {

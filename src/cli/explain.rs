@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::ExplainOptions;
 use crate::config::{Config, ConfigError, Loaded};
 
-/// Why `explain` has no answer.
+/// Why `explain` has no answer, or `healthy` none that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExplainError {
     HttpOff,
@@ -29,8 +29,8 @@ impl fmt::Display for ExplainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HttpOff => f.write_str(
-                "explain asks the HTTP API, which HttpOn switches off; set HttpOn to true, or name \
-                 an instance with --http ADDRESS:PORT",
+                "the HTTP API is asked, which HttpOn switches off; set HttpOn to true, or name an \
+                 instance with --http ADDRESS:PORT",
             ),
             Self::Unreachable { address, reason } => write!(
                 f,
@@ -67,7 +67,7 @@ pub fn run(
 }
 
 /// The HTTP API of an instance with this configuration, as reached from its own host.
-fn http_address(config: &Config) -> Result<String, ExplainError> {
+pub(super) fn http_address(config: &Config) -> Result<String, ExplainError> {
     if !config.http_on {
         return Err(ExplainError::HttpOff);
     }

@@ -85,6 +85,47 @@ fn explain_says_when_nobody_answers() {
 }
 
 #[test]
+fn healthy_says_by_its_status_whether_the_instance_serves() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    let server = thread::spawn(move || {
+        for reply in ["200 OK", "503 Service Unavailable"] {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).expect("a request");
+            assert!(request[..length].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+            let reply =
+                format!("HTTP/1.1 {reply}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream
+                .write_all(reply.as_bytes())
+                .expect("the reply is sent");
+        }
+    });
+    // The third time nobody listens.
+    for status in [0, 1, 1] {
+        let output = rollcall(&["healthy", "--http", &address]);
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert_eq!(output.stderr.is_empty(), status == 0, "{output:?}");
+    }
+    server.join().expect("the server ends");
+}
+
+#[test]
+fn pages_and_completions_go_to_stdout() {
+    for (arguments, beginning) in [
+        (&["man", "8"][..], ".Dd "),
+        (&["man", "5"], ".Dd "),
+        (&["completions", "bash"], "# Completions"),
+        (&["completions", "zsh"], "#compdef rollcall"),
+        (&["completions", "fish"], "# Completions"),
+    ] {
+        let output = rollcall(arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(text(&output.stdout).starts_with(beginning), "{arguments:?}");
+    }
+}
+
+#[test]
 fn explain_prints_the_text_of_the_running_instance() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
