@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::aliases;
 use super::authentication::{authentication, check_certificates, credentials};
 use super::error::{ConfigError, Origin, Warning};
 use super::file::{self, Values};
 use super::forwarding;
 use super::keys::{self, KEYS};
-use super::settings::Settings;
+use super::settings::{Settings, Variable};
 use super::static_file::static_file;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
@@ -59,12 +60,17 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Loaded, ConfigError> {
         let mut warnings = Vec::new();
-        let variables = read_variables(environment, &mut warnings);
-        let may_be_absent = variables.values.iter().any(Option::is_some);
+        let mut variables = read_variables(environment, &mut warnings);
+        let mut set = variables.values.iter().chain(&variables.aliased);
+        let may_be_absent = set.any(Option::is_some);
         let (file, values) = match path {
             Some(path) => read_file(absolute(path), &mut warnings)?,
             None => read_first_file(default_files, may_be_absent, &mut warnings)?,
         };
+        if file.is_none() {
+            let values = variables.values.iter_mut().zip(variables.aliased);
+            values.for_each(|(own, alias)| *own = own.take().or(alias));
+        }
         let mut settings = Settings::new(file, values, variables.values)?;
         if let Some(directory) = variables.state_directory {
             settings.set_default(STATE_DIRECTORY_KEY, directory, STATE_DIRECTORY);
@@ -102,7 +108,9 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 /// What the environment sets.
 struct Variables {
     /// One value for each key.
-    values: Vec<Option<String>>,
+    values: Vec<Option<Variable>>,
+    /// Likewise, of the variables of `aliases`.
+    aliased: Vec<Option<Variable>>,
     /// Where the service manager has us keep what outlives us.
     state_directory: Option<String>,
 }
@@ -112,7 +120,8 @@ fn read_variables(
     environment: impl Iterator<Item = (String, String)>,
     warnings: &mut Vec<Warning>,
 ) -> Variables {
-    let mut values: Vec<Option<String>> = vec![None; KEYS.len()];
+    let mut values: Vec<Option<Variable>> = vec![None; KEYS.len()];
+    let mut aliased = values.clone();
     let mut state_directory = None;
     for (variable, value) in environment {
         if variable == STATE_DIRECTORY {
@@ -120,11 +129,19 @@ fn read_variables(
             let first = value.split(':').next().unwrap_or_default();
             state_directory = Some(first.to_owned()).filter(|first| !first.is_empty());
         }
+        if let Some((name, key, value)) = aliases::read(&variable, &value)
+            && let Some(index) = keys::position(key)
+        {
+            aliased[index] = Some((name, value));
+        }
         if !variable.starts_with("ROLLCALL_") {
             continue;
         }
         match KEYS.iter().position(|key| key.variable == variable) {
-            Some(index) => values[index] = Some(value).filter(|value| !value.is_empty()),
+            Some(index) => {
+                let set = Some((KEYS[index].variable, value));
+                values[index] = set.filter(|(_, value)| !value.is_empty());
+            }
             None => warnings.push(Warning::UnknownVariable {
                 nearest: keys::nearest_variable(&variable),
                 variable,
@@ -133,6 +150,7 @@ fn read_variables(
     }
     Variables {
         values,
+        aliased,
         state_directory,
     }
 }
@@ -160,7 +178,9 @@ fn read_file(
     let bytes = std::fs::read(&file).map_err(|error| ConfigError::Unreadable {
         file: file.clone(),
         reason: match error.kind() {
-            ErrorKind::PermissionDenied => format!("{error}; let the service's user read it (chgrp, chmod g+r)"),
+            ErrorKind::PermissionDenied => {
+                format!("{error}; let the service's user read it (chgrp, chmod g+r)")
+            }
             _ => error.to_string(),
         },
     })?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::dns::subnet::Subnet;
 
 pub mod account;
+mod aliases;
 mod authentication;
 pub mod check;
 pub mod error;

@@ -8,6 +8,9 @@ use super::error::{ConfigError, Origin, ValueError};
 use super::file::{Json, Values};
 use super::keys::{self, KEYS, Kind};
 
+/// The name of a variable that is set, and its text.
+pub type Variable = (&'static str, String);
+
 /// The values in force, with where each came from.
 pub struct Settings {
     pub file: Option<PathBuf>,
@@ -19,7 +22,7 @@ impl Settings {
     pub fn new(
         file: Option<PathBuf>,
         from_file: Values,
-        mut from_environment: Vec<Option<String>>,
+        mut from_environment: Vec<Option<Variable>>,
     ) -> Result<Self, ConfigError> {
         let mut settings = Self {
             file,
@@ -28,8 +31,8 @@ impl Settings {
         for (index, (key, in_file)) in KEYS.iter().zip(from_file).enumerate() {
             let variable = from_environment.get_mut(index).and_then(Option::take);
             let value = match (variable, in_file) {
-                (Some(text), _) => {
-                    let origin = Origin::Environment(key.variable);
+                (Some((name, text)), _) => {
+                    let origin = Origin::Environment(name);
                     let value = from_text(key.kind, &text).map_err(|cure| {
                         settings.error(key.name, &origin, text, "not this type", cure)
                     })?;

@@ -92,3 +92,31 @@ fn no_file_is_needed_where_the_environment_suffices() {
     std::fs::write(folder.join("config.json"), with_masters("")).expect("written");
     assert_eq!(check_in(&folder, &["check"], &[]).status.code(), Some(0));
 }
+
+#[test]
+fn variables_of_the_old_image_count_where_neither_file_nor_own_variable_says_more() {
+    let folder = folder("aliases");
+    let old = [("MESOS_IP", "10.0.0.1"), ("RESOLVER", "10.0.0.2,10.0.0.3")];
+    let shown = |more: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rollcall"))
+            .arg("check")
+            .current_dir(&folder)
+            .env_clear()
+            .envs(old.iter().chain(more).copied())
+            .output()
+            .expect("rollcall runs");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let resolvers = "Resolvers [\"10.0.0.2\",\"10.0.0.3\"] environment, RESOLVER";
+    let masters = "Masters [\"10.0.0.1:5050\"] environment, MESOS_IP";
+    assert_shown(&shown(&[]), &[masters, resolvers]);
+    let own = "Masters [\"10.0.0.9:1\"] environment, ROLLCALL_MASTERS";
+    let report = shown(&[("ROLLCALL_MASTERS", "10.0.0.9:1")]);
+    assert_shown(&report, &[own, resolvers]);
+    std::fs::write(folder.join("config.json"), with_masters("")).expect("written");
+    let defaults = "Resolvers [\"8.8.8.8\"] default";
+    let report = shown(&[]);
+    assert_shown(&report, &[defaults]);
+    assert!(!report.contains("MESOS_IP"), "{report}");
+}

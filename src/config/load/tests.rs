@@ -30,7 +30,10 @@ fn debug_text_of_a_configuration_has_no_secret() {
 
 /// Loads with these files to look for, in a directory of the test's own, and these variables.
 fn load_first(files: &[PathBuf], variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
-    let files: Vec<_> = files.iter().map(|file| file.to_str().expect("UTF-8")).collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.to_str().expect("UTF-8"))
+        .collect();
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Config::load_of(None, &files, variables.iter().map(owned))
 }
@@ -43,7 +46,10 @@ fn first_file_that_there_is_is_read_and_no_other() {
     let masters = [("ROLLCALL_MASTERS", "127.0.0.1:5050")];
     let error = load_first(&files, &[]).expect_err("no file and no variable");
     assert!(error.to_string().contains("here"), "{error}");
-    assert_eq!(load_first(&files, &masters).expect("good").config.file, None);
+    assert_eq!(
+        load_first(&files, &masters).expect("good").config.file,
+        None
+    );
     for (number, file) in files.iter().enumerate().rev() {
         let text = format!(r#"{{"Masters": ["127.0.0.1:5050"], "TTL": {number}}}"#);
         std::fs::write(file, text).expect("written");
@@ -52,7 +58,10 @@ fn first_file_that_there_is_is_read_and_no_other() {
         assert_eq!(config.ttl_seconds, number as u32);
     }
     std::fs::write(&files[0], "{").expect("written");
-    assert!(load_first(&files, &masters).is_err(), "a bad file is not passed over");
+    assert!(
+        load_first(&files, &masters).is_err(),
+        "a bad file is not passed over"
+    );
     std::fs::remove_dir_all(directory).expect("removed");
 }
 
@@ -66,6 +75,12 @@ fn state_directory_of_the_service_manager_is_used_where_the_key_is_not_set() {
         loaded.config.state_directory
     };
     assert_eq!(directory(&[masters]), None);
-    assert_eq!(directory(&[masters, unit]), Some("/var/lib/rollcall".into()));
-    assert_eq!(directory(&[masters, unit, own]), Some("/srv/rollcall".into()));
+    assert_eq!(
+        directory(&[masters, unit]),
+        Some("/var/lib/rollcall".into())
+    );
+    assert_eq!(
+        directory(&[masters, unit, own]),
+        Some("/srv/rollcall".into())
+    );
 }
