@@ -14,7 +14,7 @@
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
 //! stand beside the way. `zonefile` reads static records, which are one more input of `records`.
-//! `dns`, `sys` and `limits` are leaves.
+//! `watched` reads files anew when they change. `dns`, `sys` and `limits` are leaves.
 //!
 //! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
 //! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
@@ -45,4 +45,5 @@ pub mod serve;
 pub mod simulate;
 pub mod stats;
 pub mod sys;
+pub mod watched;
 pub mod zonefile;

@@ -29,7 +29,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("dns", &["limits"]),
     ("sys", &["limits"]),
-    ("mesos", &["dns", "sys", "limits", "config", "stats"]),
+    (
+        "mesos",
+        &["dns", "sys", "limits", "config", "stats", "watched"],
+    ),
+    ("watched", &["limits"]),
     ("zonefile", &["dns", "limits"]),
     ("records", &["mesos", "dns", "limits", "zonefile"]),
     ("responses", &["records", "dns", "limits", "zonefile"]),
@@ -62,6 +66,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "limits",
             "stats",
             "config",
+            "watched",
         ],
     ),
     (

@@ -10,8 +10,8 @@ use ureq::http::HeaderValue;
 use super::error::MasterError;
 use super::iam::Iam;
 use super::tls::Trust;
-use super::watched::{Fault, Watched};
 use crate::config::{Authentication, Secret};
+use crate::watched::{Fault, Watched};
 
 /// Makes the `Authorization` header of each request; shared by all who ask.
 pub enum Credentials {

@@ -2,16 +2,13 @@
 //! the culprit and the cure. A secret must never stand in it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::state::StateError;
+use crate::watched::FileError;
 
 #[derive(Debug)]
 pub enum MasterError {
-    File {
-        path: PathBuf,
-        why: String,
-    },
+    File(FileError),
     NoRoots,
     Login {
         endpoint: String,
@@ -53,7 +50,7 @@ pub enum MasterError {
 impl fmt::Display for MasterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, why } => write!(f, "cannot use {}: {why}", path.display()),
+            Self::File(error) => error.fmt(f),
             Self::NoRoots => f.write_str(
                 "TLS needs certificates to trust: set CACertFile, or install the system's bundle",
             ),
@@ -101,3 +98,9 @@ impl fmt::Display for MasterError {
 }
 
 impl std::error::Error for MasterError {}
+
+impl From<FileError> for MasterError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}

@@ -18,12 +18,12 @@ use super::agent::Agents;
 use super::error::MasterError;
 use super::jwt;
 use super::tls::{Trust, distrust};
-use super::watched::{Fault, Watched};
 use crate::config::account::ServiceAccount;
 use crate::limits::{
     LOGIN_AFTER_REFUSAL_MIN, LOGIN_ANSWER_BYTES_MAX, LOGIN_RETRY_FIRST, LOGIN_RETRY_MAX,
     LOGIN_TIMEOUT, TOKEN_LIFETIME_DEFAULT, TOKEN_LIFETIME_MAX, TOKEN_RENEWAL_MAX,
 };
+use crate::watched::{Fault, Watched};
 
 /// An account and what came of its last log-in. Behind a lock, so that one logs in at a time.
 pub struct Iam {

@@ -33,5 +33,4 @@ pub mod tasks;
 mod tls;
 mod v1;
 mod values;
-mod watched;
 pub mod zookeeper;

@@ -10,8 +10,8 @@ use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pe
 
 use super::error::MasterError;
 use super::http::ClientSettings;
-use super::watched::{Fault, Watched};
 use crate::config::tls::{PairError, check_authorities, check_pair};
+use crate::watched::{Fault, Watched};
 
 /// Bundles of the systems that we know, as Debian and Red Hat have them.
 const SYSTEM_ROOTS: [&str; 2] = [

@@ -1,6 +1,7 @@
 //! A value that is read from files and read anew when they change. In: paths, and what makes a value
 //! of their contents. Out: the value. Files that cannot be used must never take a good value away.
 
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,6 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
-use super::error::MasterError;
 use crate::limits::{FILE_SETTLE, WATCHED_FILE_BYTES_MAX};
 
 /// A value of type `T`, and the files that it was made of.
@@ -36,12 +36,27 @@ pub struct Fault {
     pub why: String,
 }
 
+/// A file that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    pub path: PathBuf,
+    pub why: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot use {}: {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for FileError {}
+
 impl<T> Watched<T> {
     /// Reads the files for the first time; then each of them must be good.
     pub fn read(
         paths: Vec<PathBuf>,
         make: impl Fn(&[Vec<u8>]) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<Self, MasterError> {
+    ) -> Result<Self, FileError> {
         let (contents, seen) = read_all(&paths).map_err(|fault| file_error(&paths, fault))?;
         let value = make(&contents).map_err(|fault| file_error(&paths, fault))?;
         Ok(Self {
@@ -121,8 +136,8 @@ impl<T> Watched<T> {
     }
 }
 
-fn file_error(paths: &[PathBuf], fault: Fault) -> MasterError {
-    MasterError::File {
+fn file_error(paths: &[PathBuf], fault: Fault) -> FileError {
+    FileError {
         path: paths.get(fault.file).cloned().unwrap_or_default(),
         why: fault.why,
     }

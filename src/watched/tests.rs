@@ -33,7 +33,7 @@ impl std::ops::Deref for Folder {
 }
 
 /// Takes any text, but not an empty one.
-fn watch(path: PathBuf) -> Result<Watched<Vec<u8>>, MasterError> {
+fn watch(path: PathBuf) -> Result<Watched<Vec<u8>>, FileError> {
     Watched::read(vec![path], |contents| match contents.concat() {
         text if text.is_empty() => Err(Fault {
             file: 0,
