@@ -364,6 +364,8 @@ pub const CACHE_PREFETCH_PART: u64 = 10;
 /// So many hits make a name worth it.
 pub const CACHE_PREFETCH_HITS_MIN: u8 = 2;
 
+/// A token of `HttpToken`: twice what the longest that real issuers give have.
+pub const HTTP_TOKEN_BYTES_MAX: usize = 4096;
 /// HTTP connections at one time; more wait in the kernel's queue until one ends.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
 /// Body of an HTTP request. No route reads one; clients that send one all the same get an answer.

@@ -102,7 +102,8 @@ const IAM: &str = "IAMConfigFile";
 const ACCOUNT: &str =
     "right would be a service account's JSON file with uid, private_key and login_endpoint";
 
-fn read_named(settings: &Settings, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
+/// The file that a key names; `None`: it names none.
+pub fn read_named(settings: &Settings, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
     let path = settings.text(key)?;
     if path.is_empty() {
         return Ok(None);

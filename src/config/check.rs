@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::keys::CREDENTIALS;
-use super::{Loaded, Secret};
+use super::shown::MASK;
+use super::{Loaded, Secret, http};
 
 /// The report of a configuration that is taken. `found` is what was found out about this host.
 pub fn report(loaded: &Loaded, found: &[String]) -> String {
@@ -59,6 +60,21 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
                 Secret::File(path) => Value::from(path.display().to_string()),
                 Secret::Text(_) => Value::from(""),
             },
+            "HttpToken" => match &config.http_token {
+                Secret::Text(text) if !text.is_empty() => Value::from(MASK),
+                _ => Value::from(""),
+            },
+            "HttpTokenFile" => match &config.http_token {
+                Secret::File(path) => Value::from(path.display().to_string()),
+                Secret::Text(_) => Value::from(""),
+            },
+            "CorsOrigins" => {
+                let any = config.cors_origins.any.then_some("*");
+                let listed = config.cors_origins.listed.iter().map(String::as_str);
+                any.into_iter().chain(listed).collect()
+            }
+            "LogFormat" => Value::from(config.log_format.name()),
+            "QueryLog" => Value::from(config.query_log),
             "Engine" => Value::from(config.engine.name()),
             "Workers" => Value::from(config.workers),
             key => match key.strip_prefix(CREDENTIALS) {
@@ -68,7 +84,7 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
         };
         _ = writeln!(text, "  {key:<27} {:<32} {origin}", value.to_string());
     }
-    for line in found {
+    for line in found.iter().chain(&http::open_to_others(config)) {
         _ = writeln!(text, "{line}");
     }
     for warning in &loaded.warnings {
@@ -95,6 +111,7 @@ mod tests {
             ("ROLLCALL_MESOS_AUTHENTICATION", "basic"),
             ("ROLLCALL_MESOS_CREDENTIALS_PRINCIPAL", "dns"),
             ("ROLLCALL_MESOS_CREDENTIALS_SECRET", "s3cret"),
+            ("ROLLCALL_HTTP_TOKEN", "s3cret-token"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let loaded = Config::load(None, variables.into_iter()).expect("good");

@@ -117,6 +117,9 @@ pub const KEYS: &[Key] = &[
     key("HttpOn", "ROLLCALL_HTTP_ON", Boolean, "true", MesosDns, "serve the HTTP API"),
     key("HttpPort", "ROLLCALL_HTTP_PORT", PORT, "8123", MesosDns, "HTTP port; 0 takes a free one"),
     key("HTTPListener", "ROLLCALL_HTTP_LISTENER", Text, "0.0.0.0", MesosDns, "IP address of the HTTP API"),
+    key("HttpToken", "ROLLCALL_HTTP_TOKEN", Secret, "", Rollcall, "what requests that change something, or reveal more than DNS does, have to show as bearer token; empty: nothing; shown as `******`"),
+    key("HttpTokenFile", "ROLLCALL_HTTP_TOKEN_FILE", Text, "", Rollcall, "file with that token, in place of HttpToken; read anew when it changes"),
+    key("CorsOrigins", "ROLLCALL_CORS_ORIGINS", List, "", Rollcall, "whose pages may read the HTTP API in a browser: each `scheme://host[:port]`, or `*`; empty: nobody's"),
     key("SOAMname", "ROLLCALL_SOA_MNAME", Text, "ns1.DOMAIN", MesosDns, "primary name server in SOA and NS"),
     key("SOARname", "ROLLCALL_SOA_RNAME", Text, "root.ns1.mesos", MesosDns, "mailbox in the SOA; `@` is written as `.`"),
     key("SOARefresh", "ROLLCALL_SOA_REFRESH", SOA_SECONDS, "60", MesosDns, "refresh of the SOA, seconds"),
@@ -150,6 +153,8 @@ pub const KEYS: &[Key] = &[
     key("ChaosOn", "ROLLCALL_CHAOS_ON", Boolean, "false", Rollcall, "answer version.bind and hostname.bind in class CHAOS"),
     key("Engine", "ROLLCALL_ENGINE", Text, "auto", Rollcall, "how datagrams are moved: `epoll`, `uring` (io_uring where the kernel allows it, else epoll), or `auto`: what measures better, which is epoll"),
     key("Workers", "ROLLCALL_WORKERS", Kind::Integer { min: 0, max: 1024 }, "0", Rollcall, "answering threads; 0: one for each core of the affinity mask, fewer under a cgroup's quota"),
+    key("LogFormat", "ROLLCALL_LOG_FORMAT", Text, "auto", Rollcall, "lines of the log: `plain`, `json`, `journald` (fields of the journal), or `auto`: the journal's where it has stderr, else plain"),
+    key("QueryLog", "ROLLCALL_QUERY_LOG", Kind::Integer { min: 0, max: 0xffff_ffff }, "0", Rollcall, "log one answer in so many; 1: each, 0: none"),
 ];
 
 /// Keys that files in the wild carry and that mesos-dns ignores, or sets itself.

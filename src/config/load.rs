@@ -18,7 +18,8 @@ use super::static_file::static_file;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
 use super::{
-    Authentication, Config, Credentials, Engine, IpSource, Master, Soa, Source, Spelled, Unhealthy,
+    Authentication, Config, Credentials, Engine, IpSource, LogFormat, Master, Soa, Source, Spelled,
+    Unhealthy, http,
 };
 use crate::limits::LISTENERS_MAX;
 use crate::zonefile::Around;
@@ -256,6 +257,8 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         http_on: settings.boolean("HttpOn")?,
         http_port: settings.integer("HttpPort")?,
         http_listener: address("HTTPListener")?,
+        http_token: http::token(settings)?,
+        cors_origins: http::cors_origins(settings)?,
         soa,
         recurse_on: settings.boolean("RecurseOn")?,
         external_on,
@@ -285,6 +288,8 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,
         engine: engine(settings)?,
+        log_format: log_format(settings)?,
+        query_log: settings.integer("QueryLog")?,
         spelled: spelled(settings)?,
         iam_config_file,
         domain,
@@ -407,6 +412,16 @@ fn engine(settings: &Settings) -> Result<Engine, ConfigError> {
     let text = settings.text(KEY)?;
     Engine::named(text)
         .ok_or_else(|| settings.wrong(KEY, "unknown engine", "right would be auto, uring or epoll"))
+}
+
+fn log_format(settings: &Settings) -> Result<LogFormat, ConfigError> {
+    const KEY: &str = "LogFormat";
+    let text = settings.text(KEY)?;
+    let mut all = LogFormat::ALL.into_iter();
+    all.find(|format| format.name() == text).ok_or_else(|| {
+        let cure = "right would be auto, plain, json or journald";
+        settings.wrong(KEY, "unknown format", cure)
+    })
 }
 
 /// What no single key shows: that there is a master to ask and a service to run.

@@ -15,6 +15,7 @@ pub mod check;
 pub mod error;
 pub mod file;
 mod forwarding;
+pub mod http;
 pub mod keys;
 mod load;
 mod secret;
@@ -86,6 +87,10 @@ pub struct Config {
     pub http_on: bool,
     pub http_port: u16,
     pub http_listener: IpAddr,
+    /// `HttpToken` or `HttpTokenFile` (Rollcall's own): what requests that need one have to show.
+    pub http_token: Secret,
+    /// `CorsOrigins` (Rollcall's own).
+    pub cors_origins: CorsOrigins,
     pub soa: Soa,
     /// `RecurseOn`: RA in our own answers.
     pub recurse_on: bool,
@@ -138,6 +143,10 @@ pub struct Config {
     pub workers: usize,
     /// `Engine` (Rollcall's own).
     pub engine: Engine,
+    /// `LogFormat` (Rollcall's own, like the one that follows).
+    pub log_format: LogFormat,
+    /// `QueryLog`: of so many answers one is logged; 0: none.
+    pub query_log: u32,
     /// Lists and addresses in the configuration's own spelling, for /v1/config and `check`.
     pub spelled: Spelled,
 }
@@ -163,6 +172,15 @@ pub struct Master {
     /// An address in canonical text, or a host name; without brackets.
     pub host: String,
     pub port: u16,
+}
+
+/// `CorsOrigins`: whose pages may read the HTTP interface in a browser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorsOrigins {
+    /// `*`: everybody's.
+    pub any: bool,
+    /// Each as browsers send it: lower case, without the port that the scheme has anyway.
+    pub listed: Vec<String>,
 }
 
 /// One of `AllowRecursion`.
@@ -264,6 +282,31 @@ impl Engine {
             Self::Auto => "auto",
             Self::Uring => "uring",
             Self::Epoll => "epoll",
+        }
+    }
+}
+
+/// What lines of the log look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The journal's where it has stderr, else plain.
+    #[default]
+    Auto,
+    Plain,
+    Json,
+    Journald,
+}
+
+impl LogFormat {
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Plain, Self::Json, Self::Journald];
+
+    /// As `LogFormat` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::Json => "json",
+            Self::Journald => "journald",
         }
     }
 }

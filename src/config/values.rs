@@ -86,6 +86,58 @@ pub fn goes_beside(listener: IpAddr, others: &[IpAddr]) -> Result<(), Wrong> {
     }
 }
 
+/// An origin of pages, as browsers send it in `Origin`: lower case, without a port that the scheme has
+/// anyway (RFC 6454, 6.2).
+pub fn web_origin(text: &str) -> Result<String, Wrong> {
+    let bad = |problem: &str| {
+        wrong(
+            problem,
+            "scheme://host[:port] with nothing behind, as in https://status.example, or *",
+        )
+    };
+    if text == "null" {
+        return Err(bad("null is what anybody's page can have as its origin"));
+    }
+    let lower = text.to_ascii_lowercase();
+    let is_scheme = |scheme: &str| {
+        let fits = |letter: u8| letter.is_ascii_alphanumeric() || b"+-.".contains(&letter);
+        scheme.starts_with(|first: char| first.is_ascii_lowercase()) && scheme.bytes().all(fits)
+    };
+    let (scheme, rest) = lower
+        .split_once("://")
+        .filter(|(scheme, _)| is_scheme(scheme))
+        .ok_or_else(|| bad("there is no scheme"))?;
+    if rest.contains(['/', '?', '#']) {
+        return Err(bad("there is more than scheme, host and port"));
+    }
+    let bracketed_end = rest.starts_with('[') && rest.ends_with(']');
+    let (host, port) = match split_host_port(rest) {
+        Some((host, port)) if !bracketed_end => {
+            let port = port_number(port).ok_or_else(|| bad("the port is not 1 to 65535"))?;
+            (host, Some(port))
+        }
+        _ => {
+            let host = rest.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+            (host.unwrap_or(rest), None)
+        }
+    };
+    let host = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) if is_host_name(host) && host.is_ascii() && !host.contains('*') => host.to_owned(),
+        Err(_) => return Err(bad("the host is neither an address nor a name")),
+    };
+    let usual = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    Ok(match port.filter(|port| Some(*port) != usual) {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    })
+}
+
 /// Whether the system's resolver may be asked for it.
 pub fn is_host_name(host: &str) -> bool {
     let strange =
