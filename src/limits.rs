@@ -2,10 +2,12 @@
 //! when it compiles.
 
 mod live;
+mod simulate;
 
 use std::time::Duration;
 
 pub use live::*;
+pub use simulate::*;
 
 /// A domain name on the wire, with its root label (RFC 1035, 2.3.4).
 pub const NAME_BYTES_MAX: usize = 255;
@@ -368,14 +370,30 @@ pub const CACHE_PREFETCH_HITS_MIN: u8 = 2;
 pub const HTTP_TOKEN_BYTES_MAX: usize = 4096;
 /// HTTP connections at one time; more wait in the kernel's queue until one ends.
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
-/// Body of an HTTP request. No route reads one; clients that send one all the same get an answer.
+/// Of them one client's, by its address: a browser has 6 and a proxy keeps some dozens, and three clients
+/// that take all they can leave places for others. This host's own programs are one client too.
+pub const HTTP_CONNECTIONS_PER_CLIENT_MAX: usize = 64;
+/// Body of an HTTP request. No route reads one; clients that send one all the same get an answer, and
+/// nothing waits for the rest of it.
 pub const HTTP_REQUEST_BODY_BYTES_MAX: u64 = 64 << 10;
 /// Head of an HTTP request: the longest name, percent-encoded, with ordinary headers, many times.
 pub const HTTP_REQUEST_HEAD_BYTES_MAX: usize = 32 << 10;
-/// Time for the head of one HTTP request (slowloris).
+/// Headers of an HTTP request: browsers behind proxies send some 40.
+pub const HTTP_REQUEST_HEADERS_MAX: usize = 100;
+/// Time for the head of one HTTP request (slowloris), from the connection's begin or the last answer: so
+/// it is also how long a connection is kept without a request.
 pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
-/// An HTTP connection on which nothing moves is closed after this.
+/// An HTTP connection on which nothing moves is closed after this. Event streams send a heartbeat every
+/// few seconds.
 pub const HTTP_IDLE_MS: u64 = 60_000;
+/// An answer for which the client's side has no room: so long, if it takes less than the octets below
+/// meanwhile. A client on a bad line takes a thousand octets a second.
+pub const HTTP_WRITE_MS_MAX: u64 = 20_000;
+pub const HTTP_WRITE_BYTES_MIN: usize = 16 << 10;
+/// What the kernel may hold of answers to one client; its own bound is 4 MiB, 1 GiB for all of them.
+pub const HTTP_SEND_BUFFER_BYTES: usize = 256 << 10;
+/// How long a browser remembers that a page may send a request.
+pub const HTTP_PREFLIGHT_SECONDS: u32 = 600;
 /// HTTP answers of unbounded length (axfr, enumerate) written at one time, each on its thread.
 pub const HTTP_STREAMS_MAX: usize = 4;
 /// How long a request for such an answer waits for its turn before it gets a 503.
@@ -405,54 +423,13 @@ pub const RESOLV_CONF_CHECK: Duration = Duration::from_secs(1);
 /// How often the host's interfaces are, of which a host of many containers has thousands.
 pub const INTERFACES_CHECK: Duration = Duration::from_secs(5);
 
-/// Event streams of the simulated master at one time; the oldest is closed above it. That of a real
-/// one (`--max_operator_event_stream_subscribers`).
-pub const SIMULATE_STREAMS_MAX: usize = 1_000;
-/// Connections to the simulated master at one time, each with its thread: every stream, and requests.
-pub const SIMULATE_CONNECTIONS_MAX: usize = SIMULATE_STREAMS_MAX + 64;
-/// Head of a request to the simulated master.
-pub const SIMULATE_HEAD_BYTES_MAX: u64 = 16 << 10;
-/// Body of a request to the simulated master: calls of the v1 API are a line.
-pub const SIMULATE_BODY_BYTES_MAX: u64 = 64 << 10;
-/// Shorter answers of the simulated master are not packed (libprocess's GZIP_MINIMUM_BODY_LENGTH).
-pub const SIMULATE_GZIP_BYTES_MIN: usize = 1024;
-/// A client of the simulated master that neither sends nor reads is dropped after this.
-pub const SIMULATE_IDLE_MS: u64 = 60_000;
-/// A subscriber that takes none of an event for so long is dropped: it holds up all the others.
-pub const SIMULATE_STALL_MS: u64 = 1_000;
-/// How often a stream's thread looks whether its client has left; also the most by which a stream
-/// that a fault slows is late.
-pub const SIMULATE_TICK_MS: u64 = 50;
-/// A snapshot is written to a stream in pieces of this.
-pub const SIMULATE_PIECE_BYTES: usize = 64 << 10;
-/// What may wait for a subscriber that still reads its snapshot: 100,000 steps.
-pub const SIMULATE_QUEUE_BYTES_MAX: usize = 256 << 20;
-/// Between two heartbeats of a stream, as real masters have it.
-pub const SIMULATE_HEARTBEAT_MS: u64 = 15_000;
-/// The default session timeout of real masters (`--zk_session_timeout`).
-pub const SIMULATE_ZK_SESSION_MS: u64 = 10_000;
-/// Between two attempts to reach ZooKeeper.
-pub const SIMULATE_ZK_RETRY_MS: u64 = 200;
-/// Words of the election on their way: each ends what the one before began.
-pub const SIMULATE_WORDS_MAX: usize = 16;
-/// A stop waits this long for ZooKeeper to close the session.
-pub const SIMULATE_ZK_CLOSE_MS_MAX: u64 = 1_000;
-/// Faster than any cluster, and slow enough to be done within a second.
-pub const SIMULATE_CHURN_PER_SECOND_MAX: f64 = 100_000.0;
-/// Tasks of the made-up cluster, ended ones included: ten times what Rollcall is measured with.
-pub const SIMULATE_TASKS_MAX: usize = 1_000_000;
-/// Frameworks of the made-up cluster, ended ones included.
-pub const SIMULATE_FRAMEWORKS_MAX: usize = 1_000;
-/// Steps of one request, whose answer names each.
-pub const SIMULATE_STEPS_MAX: usize = 100_000;
-/// Pauses that a fault may ask for: longer ones are a silence.
-pub const SIMULATE_PAUSE_MS_MAX: u64 = 600_000;
-
 const _: () =
     assert!(UDP_BATCH_DATAGRAMS + UDP_SOCKETS_PER_WORKER_MAX < URING_SUBMISSIONS as usize);
 const _: () = assert!(URING_BUFFERS + 2 * URING_SUBMISSIONS as usize <= URING_COMPLETIONS as usize);
 const _: () = assert!(URING_BUFFERS >= 2 * UDP_BATCH_DATAGRAMS);
 const _: () = assert!(2 * HTTP_STOP_MS_MAX + (REFRESH_STOP_MAX.as_millis() as u64) < 2_000);
+const _: () = assert!(HTTP_CONNECTIONS_PER_CLIENT_MAX < HTTP_CONNECTIONS_MAX);
+const _: () = assert!(HTTP_WRITE_MS_MAX < HTTP_IDLE_MS);
 const _: () = assert!(UDP_PLAIN_BYTES_MAX <= UDP_EDNS_BYTES_MAX);
 const _: () = assert!(RESOLV_CONF_CHECK.as_millis() <= INTERFACES_CHECK.as_millis());
 const _: () = assert!(UDP_EDNS_BYTES_MAX <= UDP_QUERY_BYTES_MAX);

@@ -1,5 +1,6 @@
 //! `rollcall explain`: a name in, the text of a running instance's HTTP API out. It must never
-//! wait for ever, nor leave open what to do where nobody answers.
+//! wait for ever, nor leave open what to do where nobody answers, nor send the token to an instance
+//! that does not ask for it, or that the token's configuration was not named for.
 
 use std::error::Error;
 use std::fmt;
@@ -7,8 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ureq::http::HeaderValue;
+
 use super::ExplainOptions;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::http::token_in;
+use crate::config::{Config, ConfigError, Loaded, Secret};
 
 /// Why `explain` has no answer, or `healthy` none that is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,12 @@ pub enum ExplainError {
         status: u16,
         body: String,
     },
+    /// It asks for a token, and we have none, or another.
+    Unauthorized {
+        address: String,
+        shown: bool,
+    },
+    Token(String),
 }
 
 impl fmt::Display for ExplainError {
@@ -48,6 +58,19 @@ impl fmt::Display for ExplainError {
                     body.trim_end()
                 )
             }
+            Self::Unauthorized {
+                address,
+                shown: false,
+            } => write!(
+                f,
+                "{address} asks for a token; name the configuration that has it with -config=FILE"
+            ),
+            Self::Unauthorized { address, .. } => write!(
+                f,
+                "{address} asks for another token than that of the configuration; check HttpToken and \
+                 HttpTokenFile"
+            ),
+            Self::Token(why) => write!(f, "HttpTokenFile: {why}"),
         }
     }
 }
@@ -59,11 +82,41 @@ pub fn run(
     asked: &ExplainOptions,
     load: impl FnOnce(Option<PathBuf>) -> Result<Loaded, ConfigError>,
 ) -> Result<String, Box<dyn Error>> {
-    let address = match &asked.http {
-        Some(address) => address.clone(),
-        None => http_address(&load(asked.config.clone())?.config)?,
+    // An instance that was named alone need not be that of the configuration in the working directory.
+    let (address, config) = match (&asked.http, &asked.config) {
+        (Some(address), None) => (address.clone(), None),
+        (Some(address), config) => (address.clone(), Some(load(config.clone())?.config)),
+        (None, config) => {
+            let config = load(config.clone())?.config;
+            (http_address(&config)?, Some(config))
+        }
     };
-    Ok(ask(&asked.name, &address)?)
+    let unauthorized = |shown| ExplainError::Unauthorized {
+        address: address.clone(),
+        shown,
+    };
+    if let Some(text) = ask(&asked.name, &address, None)? {
+        return Ok(text);
+    }
+    let secret = config.map(|config| config.http_token);
+    let Some(secret) = secret.filter(Secret::is_set) else {
+        return Err(unauthorized(false).into());
+    };
+    let token = token(&secret)?;
+    let text = ask(&asked.name, &address, Some(&token))?;
+    text.ok_or_else(|| unauthorized(true).into())
+}
+
+fn token(secret: &Secret) -> Result<Vec<u8>, ExplainError> {
+    match secret {
+        Secret::Text(text) => Ok(text.as_bytes().to_vec()),
+        Secret::File(path) => {
+            let content =
+                std::fs::read(path).map_err(|error| ExplainError::Token(error.to_string()))?;
+            let token = token_in(&content).map_err(|why| ExplainError::Token(why.to_owned()))?;
+            Ok(token.to_vec())
+        }
+    }
 }
 
 /// The HTTP API of an instance with this configuration, as reached from its own host.
@@ -79,8 +132,9 @@ pub(super) fn http_address(config: &Config) -> Result<String, ExplainError> {
     Ok(SocketAddr::new(address, config.http_port).to_string())
 }
 
-/// Asks the instance at `address` about `name`, and gives its text.
-fn ask(name: &str, address: &str) -> Result<String, ExplainError> {
+/// Asks the instance at `address` about `name`, and gives its text; `None`: it asks for a token, or
+/// another.
+fn ask(name: &str, address: &str, token: Option<&[u8]>) -> Result<Option<String>, ExplainError> {
     let unreachable = |error: ureq::Error| ExplainError::Unreachable {
         address: address.to_owned(),
         reason: error.to_string(),
@@ -92,11 +146,18 @@ fn ask(name: &str, address: &str) -> Result<String, ExplainError> {
         .build()
         .into();
     let url = format!("http://{address}/v1/explain/{}", percent_encoded(name));
-    let request = agent.get(url).header("Accept", "text/plain");
+    let mut request = agent.get(url).header("Accept", "text/plain");
+    if let Some(token) = token {
+        let value = HeaderValue::from_bytes(&[b"Bearer ", token].concat());
+        let mut value = value.map_err(|error| ExplainError::Token(error.to_string()))?;
+        value.set_sensitive(true);
+        request = request.header("Authorization", value);
+    }
     let mut response = request.call().map_err(unreachable)?;
     let body = response.body_mut().read_to_string().map_err(unreachable)?;
     match response.status().as_u16() {
-        200 => Ok(body),
+        200 => Ok(Some(body)),
+        401 => Ok(None),
         status => Err(ExplainError::Refused {
             address: address.to_owned(),
             status,

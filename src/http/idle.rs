@@ -1,6 +1,8 @@
-//! A connection that ends when nothing moves on it. In: a TCP stream. Out: the same, with an error
-//! once neither side took or gave an octet for `HTTP_IDLE_MS`. Covers clients that keep a
-//! connection and ask nothing, that stop in the middle of a request, and that do not read.
+//! A connection that ends when its client is too slow. In: a TCP stream. Out: the same, with an error
+//! once neither side took or gave an octet for the idle time, or once an answer found no room for the
+//! write time and too little of it was taken. What goes on, be it a heartbeat now and then, is not cut.
+//!
+//! Hyper watches the time for a request's head, which is also that of a connection kept without one.
 
 use std::future::Future;
 use std::io;
@@ -13,39 +15,76 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::limits::HTTP_IDLE_MS;
+use crate::limits::HTTP_WRITE_BYTES_MIN;
 
 pub struct IdleBounded {
     io: TokioIo<TcpStream>,
-    deadline: Pin<Box<Sleep>>,
+    idle: Duration,
+    idle_end: Pin<Box<Sleep>>,
+    write: Duration,
+    /// Since there was no room for an answer.
+    stall: Option<Stall>,
+}
+
+struct Stall {
+    end: Pin<Box<Sleep>>,
+    /// What the client took meanwhile.
+    taken: usize,
 }
 
 impl IdleBounded {
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream, idle: Duration, write: Duration) -> Self {
         Self {
             io: TokioIo::new(stream),
-            deadline: Box::pin(tokio::time::sleep(IDLE)),
+            idle,
+            idle_end: Box::pin(tokio::time::sleep(idle)),
+            write,
+            stall: None,
         }
     }
 
-    /// Puts the deadline off when something moved, and looks at it when nothing did.
+    /// Puts the end off when something moved, and looks at it when nothing did.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.deadline.as_mut().reset(Instant::now() + IDLE);
+            self.idle_end.as_mut().reset(Instant::now() + self.idle);
             return polled;
         }
-        match self.deadline.as_mut().poll(context) {
+        match self.idle_end.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
     }
-}
 
-const IDLE: Duration = Duration::from_millis(HTTP_IDLE_MS);
+    fn watch_write(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(taken) = &polled {
+            if let (Some(stall), Ok(taken)) = (&mut self.stall, taken) {
+                stall.taken += taken;
+                // Octets one by one are no progress.
+                if stall.taken >= HTTP_WRITE_BYTES_MIN {
+                    self.stall = None;
+                }
+            }
+            return self.watch(context, polled);
+        }
+        let write = self.write;
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            end: Box::pin(tokio::time::sleep(write)),
+            taken: 0,
+        });
+        match stall.end.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => self.watch(context, polled),
+        }
+    }
+}
 
 impl Read for IdleBounded {
     fn poll_read(
@@ -65,10 +104,12 @@ impl Write for IdleBounded {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.watch(context, polled)
+        self.watch_write(context, polled)
     }
 
+    /// Hyper flushes when the socket took all that there was.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stall = None;
         Pin::new(&mut self.io).poll_flush(context)
     }
 
@@ -82,7 +123,7 @@ impl Write for IdleBounded {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
-        self.watch(context, polled)
+        self.watch_write(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -3,9 +3,12 @@
 //! it must never make a DNS answer wait, nor hold more than its limits for any number of clients of any kind.
 
 mod answers;
+mod connections;
+mod cors;
 mod enumerate;
 mod figures;
 mod forwarding;
+mod guard;
 mod idle;
 mod json;
 mod live;
@@ -35,6 +38,7 @@ use crate::forward;
 use crate::responses::publish::Published;
 use crate::stats::engine::SharedEngine;
 use crate::stats::freshness::SharedFreshness;
+pub use connections::ConnectionLimits;
 
 /// What the server needs to know beside the table.
 #[derive(Clone)]
@@ -73,6 +77,15 @@ pub enum HttpError {
 impl Server {
     /// Listens, and answers from then on.
     pub fn start(settings: HttpSettings, published: Published) -> Result<Self, HttpError> {
+        Self::start_within(settings, published, ConnectionLimits::default())
+    }
+
+    /// The same, with other limits.
+    pub fn start_within(
+        settings: HttpSettings,
+        published: Published,
+        limits: ConnectionLimits,
+    ) -> Result<Self, HttpError> {
         let failed = |source| HttpError::Listen {
             address: settings.listen,
             source,
@@ -82,7 +95,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
-            .spawn(move || serve::run(listener, settings, published, stopped))
+            .spawn(move || serve::run(listener, settings, published, limits, stopped))
             .map_err(HttpError::Thread)?;
         Ok(Self {
             local_address,

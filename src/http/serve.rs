@@ -14,21 +14,23 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
-use super::HttpSettings;
 use super::answers::{self, HostRows, ServiceRows};
+use super::connections::{Accepted, Connections};
+use super::cors::Page;
 use super::enumerate::write_enumeration;
+use super::guard::{self, Guard};
 use super::idle::IdleBounded;
 use super::live::Live;
 use super::names::{self, Search};
 use super::route::{self, Route};
 use super::stream::{self, Body, Output, ReaderGone};
-use super::{json, metrics, page, status, transfer};
+use super::{ConnectionLimits, HttpSettings, json, metrics, page, status, transfer};
 use crate::limits::{
-    HTTP_CONNECTIONS_MAX, HTTP_HEAD_MS_MAX, HTTP_REQUEST_BODY_BYTES_MAX,
-    HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS,
-    HTTP_STREAMS_MAX, NAMES_SEARCHES_MAX,
+    HTTP_REQUEST_BODY_BYTES_MAX, HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_REQUEST_HEADERS_MAX,
+    HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS, HTTP_STREAMS_MAX,
+    NAMES_SEARCHES_MAX,
 };
 use crate::records::explain;
 use crate::responses::Snapshot;
@@ -43,6 +45,7 @@ struct Shared {
     streams: Arc<Semaphore>,
     searches: Semaphore,
     live: Live,
+    guard: Guard,
 }
 
 /// The body of the thread; returns when `stopped` says so or its other end is gone.
@@ -50,6 +53,7 @@ pub fn run(
     listener: TcpListener,
     settings: HttpSettings,
     published: Published,
+    limits: ConnectionLimits,
     stopped: oneshot::Receiver<()>,
 ) {
     if let Err(error) = priority::give_way() {
@@ -61,6 +65,7 @@ pub fn run(
         settings,
         published,
         streams: Arc::new(Semaphore::new(HTTP_STREAMS_MAX)),
+        guard: Guard::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,7 +78,7 @@ pub fn run(
     };
     runtime.block_on(async {
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => serve(listener, shared, stopped).await,
+            Ok(listener) => serve(listener, shared, limits, stopped).await,
             Err(error) => tracing::error!(%error, "no HTTP: its listener was not taken"),
         }
     });
@@ -83,19 +88,24 @@ pub fn run(
 async fn serve(
     listener: tokio::net::TcpListener,
     shared: Arc<Shared>,
+    limits: ConnectionLimits,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let connections = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
+    let connections = Connections::new(limits.clone());
     let graceful = GracefulShutdown::new();
     let followed = Arc::clone(&shared);
     tokio::spawn(async move { followed.live.run().await });
     loop {
         let accepted = tokio::select! {
             _ = &mut stopped => break,
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = connections.accept(&listener) => accepted,
         };
-        let (stream, permit) = match accepted {
-            Ok(accepted) => accepted,
+        let (stream, place) = match accepted {
+            Ok(Accepted::Taken(stream, place)) => (stream, place),
+            Ok(Accepted::TooMany(client)) => {
+                tracing::debug!(%client, "HTTP connection refused: its client has too many");
+                continue;
+            }
             Err(error) => {
                 // Out of descriptors, mostly: the kernel keeps the connection until there are.
                 tracing::warn!(%error, "HTTP connection not accepted");
@@ -110,15 +120,16 @@ async fn serve(
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(HTTP_HEAD_MS_MAX))
+            .header_read_timeout(limits.head)
             .max_buf_size(HTTP_REQUEST_HEAD_BYTES_MAX)
-            .serve_connection(IdleBounded::new(stream), service);
+            .max_headers(HTTP_REQUEST_HEADERS_MAX)
+            .serve_connection(IdleBounded::new(stream, limits.idle, limits.write), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "HTTP connection ended");
             }
-            drop(permit);
+            drop(place);
         });
     }
     drop(listener);
@@ -132,27 +143,29 @@ async fn serve(
     }
 }
 
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await;
-    let permit = permit.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, permit))
+async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let config = shared.settings.config.load_full();
+    let route = route::route(uri.path(), uri.query(), config.enumeration_on);
+    let page = Page::of(headers, &config.cors_origins);
+    let mut response = match page.preflight(request.method(), headers, &route) {
+        Some(response) => response,
+        None if guard::needs_token(&route)
+            && !shared.guard.lets_pass(headers, &config.http_token) =>
+        {
+            unauthorized()
+        }
+        None => routed(shared, request, route).await,
+    };
+    page.mark(&mut response);
+    response
 }
 
-async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+async fn routed(shared: &Arc<Shared>, request: &Request<Incoming>, route: Route) -> Response<Body> {
     if content_length(request) > HTTP_REQUEST_BODY_BYTES_MAX {
         return error(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let uri = request.uri();
-    let (enumeration_on, page_on) = {
-        let config = shared.settings.config.load();
-        (config.enumeration_on, config.status_page)
-    };
-    let route = route::route(uri.path(), uri.query(), enumeration_on);
+    let page_on = shared.settings.config.load().status_page;
     match &route {
         Route::NotFound => return not_found(),
         Route::Page | Route::Live if !page_on => return not_found(),
@@ -256,6 +269,15 @@ async fn from_snapshot(
         }
         _ => not_found(),
     }
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = text(StatusCode::UNAUTHORIZED, NO_TOKEN);
+    let scheme = HeaderValue::from_static("Bearer");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, scheme);
+    response
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Body> {
@@ -420,6 +442,8 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 const NO_TABLE: &str = "503: no table yet; no master's state was read since the start";
+const NO_TOKEN: &str = "401: Unauthorized; this needs the header Authorization: Bearer TOKEN, with the \
+    token of HttpToken";
 const EMPTY_NAME: &str = "400: the name is empty once its wildcards are cut out";
 /// After an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
