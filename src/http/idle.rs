@@ -130,3 +130,66 @@ impl Write for IdleBounded {
         self.io.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use hyper::service::service_fn;
+    use hyper::{Response, server::conn::http1};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::super::stream::{Body, Chunk};
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(500);
+    const BEAT: Duration = Duration::from_millis(50);
+
+    /// What a client reads of an answer that consists of so many heartbeats, and then goes on without one.
+    async fn heartbeats(beats: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a client");
+            let service = service_fn(move |_| async move {
+                let (sender, receiver) = mpsc::channel(1);
+                tokio::spawn(async move {
+                    for _ in 0..beats {
+                        let beat = Chunk::Bytes(Bytes::from_static(b":beat\n"));
+                        let _ = sender.send(beat).await;
+                        tokio::time::sleep(BEAT).await;
+                    }
+                    // Silent, but not at its end, until the connection is gone.
+                    sender.closed().await;
+                });
+                Ok::<_, Infallible>(Response::new(Body::Stream(receiver)))
+            });
+            let stream = IdleBounded::new(stream, IDLE, IDLE);
+            let _ = http1::Builder::new()
+                .serve_connection(stream, service)
+                .await;
+        });
+        let mut client = TcpStream::connect(address).await.expect("connect");
+        client
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .expect("write");
+        let mut text = String::new();
+        let _ = client.read_to_string(&mut text).await;
+        text
+    }
+
+    #[test]
+    fn a_stream_with_heartbeats_outlives_the_idle_time_and_a_silent_one_does_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        // Three times the idle time; that it ends at all is the idle time's doing.
+        let text = runtime.block_on(heartbeats(30));
+        assert_eq!(text.matches(":beat").count(), 30, "{text}");
+    }
+}

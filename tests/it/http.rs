@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rollcall::config::Config;
 use rollcall::feed::Feed;
-use rollcall::http::{HttpSettings, Server};
-use rollcall::mesos::cluster::AddressSource;
+use rollcall::http::{ConnectionLimits, HttpSettings, Server};
+use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::responses::publish::{Published, Publisher};
 use rollcall::stats::engine::SharedEngine;
 use rollcall::stats::freshness::SharedFreshness;
@@ -29,7 +29,12 @@ fn server(config: Config) -> Server {
     ]
     .into();
     web.port_ranges = [(31000, 31000)].into();
-    let world = worlds::world_of(vec![web]);
+    serving(vec![web], config, ConnectionLimits::default())
+}
+
+/// A server over a table of these tasks.
+pub fn serving(tasks: Vec<Task>, config: Config, limits: ConnectionLimits) -> Server {
+    let world = worlds::world_of(tasks);
     let published = Published::default();
     let snapshot = worlds::snapshot(&world, SERIAL.into());
     Publisher::new(Arc::clone(&published)).publish(snapshot);
@@ -41,7 +46,7 @@ fn server(config: Config) -> Server {
         engine: SharedEngine::default(),
         forward: Arc::default(),
     };
-    Server::start(settings, published).expect("start")
+    Server::start_within(settings, published, limits).expect("start")
 }
 
 /// Over HTTP/1.0, whose bodies have no chunks to put together.

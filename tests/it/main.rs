@@ -17,6 +17,8 @@ mod forward_cache;
 mod forwarding;
 mod forwarding_loops;
 mod http;
+mod http_access;
+mod http_slow;
 mod iam;
 mod listeners;
 mod live;
