@@ -28,7 +28,7 @@ use crate::serve::respond::Responder;
 use crate::serve::{ServeError, ServeOptions, Server, engines};
 use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
-use crate::{forward, http, sys};
+use crate::{cli, forward, http, sys};
 use outside::{Host, Outside, Plan};
 use translate::{answering, http_address, refresh_settings, serve_options};
 
@@ -226,7 +226,10 @@ impl Daemon {
             Err(error) => Err(error.to_string()),
         };
         match taken {
-            Ok(()) => info!("the configuration was read anew and is in force"),
+            Ok(()) => {
+                cli::log::follow(self.config.load().log_format);
+                info!("the configuration was read anew and is in force");
+            }
             Err(why) => {
                 error!("the configuration is not taken: {why}; the one before stays in force");
             }

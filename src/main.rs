@@ -21,8 +21,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let invocation = cli::parse(std::env::args_os().skip(1))?;
-    let quiet = matches!(invocation.command, Command::Demo(_));
-    cli::log::start(invocation.verbosity, quiet);
+    cli::log::start_for(&invocation);
     daemon::install_tls_provider();
     match invocation.command {
         Command::Help => print(cli::HELP),
@@ -40,6 +39,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Command::Simulate(flags) => simulate::run(&flags.for_simulate()?)?,
         Command::Serve { config } => {
             let loaded = load(config.clone())?;
+            cli::log::start(invocation.verbosity, false, loaded.config.log_format);
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
