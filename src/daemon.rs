@@ -7,6 +7,7 @@
 //! anything old is given up, so that a configuration that cannot be taken changes nothing.
 
 mod outside;
+mod query_log;
 mod translate;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
 use crate::{cli, forward, http, sys};
 use outside::{Host, Outside, Plan};
+use query_log::QueryLogger;
 use translate::{answering, http_address, refresh_settings, serve_options};
 
 /// A running Rollcall.
@@ -40,6 +42,7 @@ pub struct Daemon {
     feed: Feed,
     engine: SharedEngine,
     outside: Outside,
+    query_logger: QueryLogger,
     masters: Http,
     server: Option<Server>,
     http: Option<http::Server>,
@@ -148,8 +151,10 @@ impl Daemon {
         let outside = Outside::start(config.clone(), host, plan).map_err(DaemonError::Thread)?;
         let answering = answering(&config)?;
         let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
+        let mut query_logger = QueryLogger::default();
+        query_logger.follow(config.query_log);
         let server = serve_options(&config)
-            .map(|options| start_server(None, options, &published, &outside))
+            .map(|options| start_server(None, options, &published, (&outside, &query_logger)))
             .transpose()?;
         let engine = SharedEngine::default();
         engine.store(server.as_ref().map(engine_of));
@@ -185,6 +190,7 @@ impl Daemon {
             feed,
             engine,
             outside,
+            query_logger,
             masters,
             server,
             http,
@@ -276,7 +282,8 @@ impl Daemon {
             .filter(|_| !same_address)
             .map(|options| {
                 let replaced = self.server.as_ref();
-                start_server(replaced, options, &self.published, &self.outside)
+                let beside = (&self.outside, &self.query_logger);
+                start_server(replaced, options, &self.published, beside)
             })
             .transpose()?;
         if let Some(server) = self.server.as_mut().filter(|_| same_address) {
@@ -285,6 +292,7 @@ impl Daemon {
                 .map_err(DaemonError::Serve)?;
         }
         // From here on nothing can fail.
+        self.query_logger.follow(config.query_log);
         self.outside.configure(config.clone(), host, plan);
         self.outside.log();
         self.masters = masters;
@@ -339,9 +347,10 @@ fn start_server(
     replaced: Option<&Server>,
     mut options: ServeOptions,
     published: &Published,
-    outside: &Outside,
+    (outside, query_logger): (&Outside, &QueryLogger),
 ) -> Result<Server, DaemonError> {
     options.forward = Some(Arc::clone(outside.forward()));
+    options.query_log = Arc::clone(query_logger.log());
     let settings = Arc::clone(outside.respond_settings());
     let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
     Server::start_beside(replaced, &options, published, responder).map_err(DaemonError::Serve)

@@ -409,6 +409,18 @@ pub const HTTP_ROWS_AT_ONCE_MAX: usize = 4096;
 /// A stop waits this long for HTTP answers under way, and once more for their threads. With the time
 /// of the refresh thread all is over within 2 s, which is what service managers are told.
 pub const HTTP_STOP_MS_MAX: u64 = 500;
+/// Different errors of one kind of work that are told once and counted: masters fail each in their way.
+pub const REPEATED_ERRORS_MAX: usize = 8;
+/// An error that goes on is told again after this, with how often it came.
+pub const REPEATED_TOLD_EVERY: Duration = Duration::from_secs(600);
+/// Answers that wait to be logged: 1.3 MB, and 80,000 a second between two looks.
+pub const QUERY_LOG_RECORDS_MAX: usize = 4096;
+/// How often the thread that logs them looks for some.
+pub const QUERY_LOG_LOOK: Duration = Duration::from_millis(50);
+/// A table that loses more than this part of its names at one time is told of, where it had so many: the
+/// masters may have lost what they know.
+pub const SHRINKAGE_PART: usize = 4;
+pub const SHRINKAGE_NAMES_MIN: usize = 20;
 /// A stop waits this long for the refresh thread, which may be writing the records to disk.
 pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -35,6 +35,7 @@ use crate::limits::{
 use crate::records::explain;
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
+use crate::stats::repeated::{Repeated, Telling};
 use crate::sys::priority;
 use crate::sys::process::Usage;
 
@@ -95,6 +96,7 @@ async fn serve(
     let graceful = GracefulShutdown::new();
     let followed = Arc::clone(&shared);
     tokio::spawn(async move { followed.live.run().await });
+    let (mut failures, mut refused) = (Repeated::default(), Repeated::default());
     loop {
         let accepted = tokio::select! {
             _ = &mut stopped => break,
@@ -103,16 +105,33 @@ async fn serve(
         let (stream, place) = match accepted {
             Ok(Accepted::Taken(stream, place)) => (stream, place),
             Ok(Accepted::TooMany(client)) => {
-                tracing::debug!(%client, "HTTP connection refused: its client has too many");
+                match refused.note("refused", Instant::now()) {
+                    Telling::First => tracing::warn!(
+                        "{client} has as many HTTP connections as one client may; more of it are refused"
+                    ),
+                    Telling::Again(tally) => tracing::warn!(
+                        "HTTP connections of clients that have too many were refused {tally}, now of {client}"
+                    ),
+                    Telling::Nothing => tracing::debug!(%client, "HTTP connection refused"),
+                }
                 continue;
             }
             Err(error) => {
                 // Out of descriptors, mostly: the kernel keeps the connection until there are.
-                tracing::warn!(%error, "HTTP connection not accepted");
+                match failures.note(&error.to_string(), Instant::now()) {
+                    Telling::First => tracing::warn!(%error, "HTTP connection not accepted"),
+                    Telling::Again(tally) => {
+                        tracing::warn!(%error, "HTTP connections not accepted: {tally}");
+                    }
+                    Telling::Nothing => {}
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        if let Some(tally) = failures.end() {
+            tracing::info!("HTTP connections are accepted again, it failed {tally}");
+        }
         let of_connection = Arc::clone(&shared);
         let service = service_fn(move |request| {
             let shared = Arc::clone(&of_connection);

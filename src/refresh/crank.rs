@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never, select};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::election::Election;
 use super::hold::Holder;
+use super::notable::Notable;
 use super::press::Press;
 use super::static_watch::StaticWatch;
 use super::told::Told;
@@ -26,6 +27,7 @@ use crate::mesos::poll::{PollOrder, PollTold, Poller};
 use crate::mesos::subscribe::{StreamTold, Subscriber};
 use crate::mesos::zookeeper::Told as Elected;
 use crate::stats::freshness::SharedFreshness;
+use crate::stats::repeated::Repeated;
 use crate::sys;
 
 /// All that the refresh thread has.
@@ -68,8 +70,11 @@ pub(super) struct Crank {
     pub(super) leader_at: Option<Endpoint>,
     pub(super) confirmed_at: Option<Instant>,
     /// The last error of each source, until it is over.
-    pub(super) stream_error: String,
-    pub(super) poll_error: String,
+    pub(super) stream_error: Repeated,
+    pub(super) poll_error: Repeated,
+    /// Streams that were cut, until one lasts.
+    pub(super) stream_cuts: Repeated,
+    pub(super) notable: Notable,
     pub(super) keeper: Option<Keeper>,
     /// Something was published that is not on disk, and the time to write it.
     pub(super) save_at: Option<Instant>,
@@ -168,8 +173,10 @@ impl Crank {
             is_snapshot: false,
             leader_at: None,
             confirmed_at: None,
-            stream_error: String::new(),
-            poll_error: String::new(),
+            stream_error: Repeated::default(),
+            poll_error: Repeated::default(),
+            stream_cuts: Repeated::default(),
+            notable: Notable::default(),
             keeper: None,
             save_at: None,
             saved_at: None,
@@ -315,14 +322,21 @@ impl Crank {
             }
             Phase::Connecting { since } if *since + self.settings.state_timeout <= now => {
                 let seconds = self.settings.state_timeout.as_secs();
-                warn!("no snapshot of the event stream within StateTimeoutSeconds of {seconds} s");
+                self.tell_cut(
+                    format!(
+                        "no snapshot of the event stream within StateTimeoutSeconds of {seconds} s"
+                    ),
+                    now,
+                );
                 self.cut_stream(now);
             }
             Phase::Streaming(streaming) if streaming.silent_at() <= now => {
-                warn!(
-                    "the event stream of {} is silent for {} heartbeats and is given up",
-                    streaming.from, STREAM_HEARTBEATS_MISSED_MAX
+                let from = &streaming.from;
+                let line = format!(
+                    "the event stream of {from} is silent for {STREAM_HEARTBEATS_MISSED_MAX} heartbeats \
+                     and is given up"
                 );
+                self.tell_cut(line, now);
                 self.cut_stream(now);
             }
             _ => {}

@@ -17,6 +17,7 @@ mod backoff;
 mod crank;
 mod election;
 mod hold;
+mod notable;
 mod press;
 mod publication;
 mod restart;

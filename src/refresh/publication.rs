@@ -11,6 +11,7 @@ use super::press::Pressed;
 use crate::limits::HELD_TASKS_SHOWN_MAX;
 use crate::mesos::cluster::{Endpoint, Task};
 use crate::stats::freshness::{Age, Counts, Held, HeldCounts, HeldTask, SourceKind};
+use crate::stats::repeated::Telling;
 use crate::sys;
 
 impl Crank {
@@ -30,6 +31,8 @@ impl Crank {
         let cluster = before.map_or(self.live.cluster(), |world| &world.cluster);
         let cluster = cluster.clone();
         let tasks = cluster.tasks.len();
+        self.notable.leader(cluster.leader.as_ref());
+        let names_before = self.names_served();
         let begun = Instant::now();
         let pressed = self.press.press(cluster, now);
         let took = begun.elapsed();
@@ -59,6 +62,9 @@ impl Crank {
             Pressed::Unchanged => debug!("nothing changed; {tasks} tasks"),
         }
         if pressed != Pressed::Unchanged {
+            if let (Some(before), Some(now)) = (names_before, self.names_served()) {
+                self.notable.names(before, now);
+            }
             self.save_soon(now);
             if let Some(records) = self.press.records() {
                 self.told.cnames(records);
@@ -66,6 +72,12 @@ impl Crank {
         }
         self.tell_counts(pressed, took);
         self.tell_held();
+    }
+
+    /// Names of the table, once it is that of a cluster.
+    fn names_served(&self) -> Option<usize> {
+        let snapshot = self.press.current()?;
+        (!snapshot.is_partial()).then(|| snapshot.table.name_count())
     }
 
     /// Shows what is served although no master has spoken.
@@ -114,15 +126,7 @@ impl Crank {
             }
             it.source = kind;
         });
-        if was != kind {
-            info!(
-                "the records come from the {} of {from} now",
-                match kind {
-                    SourceKind::Stream => "event stream",
-                    _ => "state",
-                }
-            );
-        }
+        self.notable.source(kind, from);
     }
 
     /// Tells of an error: the same one again and again is one line, not one a round.
@@ -131,14 +135,22 @@ impl Crank {
             SourceKind::Stream => &mut self.stream_error,
             _ => &mut self.poll_error,
         };
-        if text == *last {
-            debug!("again: {text}");
-        } else {
-            error!("{text}; the answers stay as they were");
+        match last.note(&text, Instant::now()) {
+            Telling::First => error!("{text}; the answers stay as they were"),
+            Telling::Again(tally) => error!("{text}; {tally}, the answers stay as they were"),
+            Telling::Nothing => debug!("again: {text}"),
         }
-        last.clone_from(&text);
         let at = SystemTime::now();
         self.freshness.update(|it| it.last_error = Some((at, text)));
+    }
+
+    /// Tells of a stream that was cut; one that is cut again and again for one reason is one line.
+    pub(super) fn tell_cut(&mut self, line: String, now: Instant) {
+        match self.stream_cuts.note(&line, now) {
+            Telling::First => warn!("{line}"),
+            Telling::Again(tally) => warn!("{line}; {tally}"),
+            Telling::Nothing => debug!("again: {line}"),
+        }
     }
 
     pub(super) fn let_go(&mut self, now: Instant) {

@@ -23,6 +23,7 @@ use crate::mesos::poll::PollTold;
 use crate::mesos::subscribe::{StreamEnd, StreamTold, Subscription};
 use crate::mesos::summary::Pids;
 use crate::stats::freshness::SourceKind;
+use crate::stats::repeated::Telling;
 
 impl Crank {
     pub(super) fn take_stream(&mut self, told: StreamTold, now: Instant) {
@@ -58,7 +59,9 @@ impl Crank {
         self.take_snapshot(cluster, now);
         self.freshness.update(|it| it.subscriptions += 1);
         self.subscription += 1;
-        self.stream_error.clear();
+        if let Some(tally) = self.stream_error.end() {
+            info!("there is an event stream again, it failed {tally}");
+        }
         self.lacks_stream = false;
         self.phase = Phase::Streaming(Streaming {
             from,
@@ -136,6 +139,7 @@ impl Crank {
         self.pids_at = None;
         if lasted.is_some_and(|lasted| lasted >= STREAM_GOOD) {
             self.stream_failures = 0;
+            self.stream_cuts.end();
         }
         self.lacks_stream = matches!(end, StreamEnd::Unsupported { .. });
         let wait = match end {
@@ -150,12 +154,14 @@ impl Crank {
         self.stream_failures = self.stream_failures.saturating_add(1);
         self.phase = Phase::Waiting { until: now + wait };
         match (end, lasted) {
-            (_, Some(_)) => warn!("{end}; subscribing anew, the answers stay as they were"),
+            (_, Some(_)) => {
+                let line = format!("{end}; subscribing anew, the answers stay as they were");
+                self.tell_cut(line, now);
+            }
             // The poll, which follows, tells of what is in its way, too.
             (_, None) if self.settings.source == Source::Auto => {
-                if end.to_string() != self.stream_error {
+                if self.stream_error.note(&end.to_string(), now) == Telling::First {
                     info!("{end}; the state is polled meanwhile");
-                    self.stream_error = end.to_string();
                 }
             }
             (_, None) => self.tell_error(SourceKind::Stream, end.to_string()),
@@ -201,8 +207,8 @@ impl Crank {
             self.poll_at = Some(now + self.until_check());
             return;
         }
-        if !std::mem::take(&mut self.poll_error).is_empty() {
-            info!("the masters answer again");
+        if let Some(tally) = self.poll_error.end() {
+            info!("the masters answer again, it failed {tally}");
         }
         debug!(
             "read the state of {} ({} octets, {} ms)",
@@ -240,8 +246,6 @@ impl Crank {
     fn take_snapshot(&mut self, mut cluster: Cluster, now: Instant) {
         let old = self.live.cluster();
         cluster.adopt(old);
-        let shrinks = old.tasks.len() > 2 * cluster.tasks.len();
-        let (had, has) = (old.tasks.len(), cluster.tasks.len());
         if cluster.frameworks.is_empty() && !cluster.agents.is_empty() {
             warn!(
                 "the master lists {} agents and no framework; where there are some, the access control \
@@ -268,15 +272,13 @@ impl Crank {
                 it.holds += 1;
                 it.tasks_held += held.tasks as u64;
             });
-        } else if self.holder.counts().is_none() {
-            match held_before {
-                Some(held) => info!(
-                    "the master lists enough of {} agents again; {} tasks had been held",
-                    held.agents_known, held.tasks
-                ),
-                None if shrinks => warn!("the cluster shrank from {had} tasks to {has}"),
-                None => {}
-            }
+        } else if self.holder.counts().is_none()
+            && let Some(held) = held_before
+        {
+            info!(
+                "the master lists enough of {} agents again; {} tasks had been held",
+                held.agents_known, held.tasks
+            );
         }
         self.live = Live::new(cluster);
         self.confirm(now);

@@ -10,17 +10,18 @@ use mio::net::TcpStream;
 use super::worker::Answering;
 use super::{Client, Outcome, Respond, Transport};
 use crate::dns::message::HEADER_BYTES;
-use crate::forward::{Asked, Way};
+use crate::forward::{self, Way};
 use crate::limits::{
     FORWARD_PER_CONNECTION_MAX, TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX,
     TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
 };
 use crate::stats::CloseReason;
+use crate::stats::query_log::Asked;
 
 /// A client's connection and what is pending on it.
 pub struct Connection {
     pub stream: TcpStream,
-    client: Client,
+    pub client: Client,
     /// When it last completed a query or took a part of an answer. Octets that complete nothing do
     /// not count: dripping them keeps no connection open.
     pub progress_at: Instant,
@@ -170,9 +171,9 @@ impl Connection {
                         serial: self.serial,
                     };
                     match answering.forward(outcome, query, way, response) {
-                        Asked::Answered { bytes, .. } => Some(bytes),
-                        Asked::Dropped => None,
-                        Asked::Waits => {
+                        forward::Asked::Answered { bytes, .. } => Some(bytes),
+                        forward::Asked::Dropped => None,
+                        forward::Asked::Waits => {
                             self.forwarded += 1;
                             self.progress_at = now;
                             None
@@ -184,6 +185,13 @@ impl Connection {
             self.input.consume(LENGTH_BYTES + bytes);
             if let Some(answer) = answer {
                 self.progress_at = now;
+                if answering.tap.is_on() {
+                    answering.tap.note(answer, || Asked {
+                        client: self.client.address,
+                        over_tcp: true,
+                        waited: false,
+                    });
+                }
                 push_answer(&mut self.output, answer);
                 answers += 1;
             }

@@ -41,6 +41,7 @@ use crate::limits::{
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
+use crate::stats::query_log::QueryLog;
 use crate::stats::traffic::Kind;
 use crate::stats::{Stats, Totals};
 use crate::sys::descriptors;
@@ -142,6 +143,8 @@ pub struct ServeOptions {
     pub engine: config::Engine,
     /// Where names outside the domain are asked; `None`: nowhere.
     pub forward: Option<Arc<forward::Common>>,
+    /// Where answers are logged, if it asks for some.
+    pub query_log: Arc<QueryLog>,
 }
 
 impl ServeOptions {
@@ -159,6 +162,7 @@ impl ServeOptions {
             tcp_idle: Duration::from_millis(TCP_IDLE_MS),
             engine: config::Engine::Auto,
             forward: None,
+            query_log: Arc::default(),
         }
     }
 }
@@ -238,6 +242,7 @@ impl Server {
                     stats: Arc::clone(&stats),
                     stop: Arc::clone(&stop),
                     forward: options.forward.clone(),
+                    query_log: Arc::clone(&options.query_log),
                     upstream_sockets_max,
                 };
                 let responder = responder.clone();

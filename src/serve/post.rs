@@ -9,12 +9,14 @@ use mio::net::UdpSocket;
 use super::tcp::Connections;
 use crate::forward::{Deliver, Way};
 use crate::stats::WorkerStats;
+use crate::stats::query_log::{Asked, Tap};
 use crate::stats::traffic::Route;
 
 pub struct Post<'a> {
     udp: &'a [UdpSocket],
     connections: &'a mut Connections,
     stats: &'a WorkerStats,
+    tap: &'a Tap<'a>,
 }
 
 impl<'a> Post<'a> {
@@ -22,17 +24,37 @@ impl<'a> Post<'a> {
         udp: &'a [UdpSocket],
         connections: &'a mut Connections,
         stats: &'a WorkerStats,
+        tap: &'a Tap<'a>,
     ) -> Self {
         Self {
             udp,
             connections,
             stats,
+            tap,
+        }
+    }
+
+    #[cold]
+    fn log(&self, way: &Way, answer: &[u8]) {
+        let client = match way {
+            Way::Udp(way) => Some(way.peer()),
+            Way::Tcp { connection, .. } => self.connections.client_of(*connection),
+        };
+        if let Some(client) = client {
+            self.tap.note(answer, || Asked {
+                client,
+                over_tcp: matches!(way, Way::Tcp { .. }),
+                waited: true,
+            });
         }
     }
 }
 
 impl Deliver for Post<'_> {
     fn deliver(&mut self, way: &Way, answer: &[u8], route: Route, took: Duration) {
+        if self.tap.is_on() {
+            self.log(way, answer);
+        }
         let transport = way.transport();
         match way {
             Way::Udp(way) => {

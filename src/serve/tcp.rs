@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -278,6 +279,12 @@ impl Connections {
         }
         self.enqueue(number);
         true
+    }
+
+    /// Who has the connection of this place.
+    pub fn client_of(&self, number: usize) -> Option<IpAddr> {
+        let connection = self.places.get(number)?.as_ref()?;
+        Some(connection.client.address)
     }
 
     fn expire(&mut self, stats: &WorkerStats, now: Instant) {

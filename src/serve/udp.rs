@@ -2,6 +2,7 @@
 //! costs another its answer.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use super::worker::{Answering, Desk};
 use super::{Client, Outcome, Respond, Transport};
 use crate::forward::{Asked, Way};
 use crate::stats::WorkerStats;
+use crate::stats::query_log::{self, Tap};
 use crate::sys::mmsg::{Batch, Datagram, Sent};
 use crate::sys::uring::Ring;
 use crate::sys::way_back::WayBack;
@@ -21,6 +23,9 @@ pub trait Datagrams {
 
     /// Queues the first `bytes` of a response.
     fn queue(&mut self, place: usize, bytes: usize);
+
+    /// An answer that was queued, and who gets it. Each has one of the numbers below the count of places.
+    fn queued(&self, number: usize) -> Option<(IpAddr, &[u8])>;
 
     /// How a later answer gets to the sender.
     fn way_back(&self, place: usize) -> Option<WayBack>;
@@ -119,6 +124,22 @@ pub fn answer<B: Datagrams, R: Respond>(
         let took = received_at.elapsed();
         answering.stats.note_latency(Transport::Udp, took, answers);
     }
+    if answering.tap.is_on() {
+        log(batch, count, answering.tap);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn log<B: Datagrams>(batch: &B, count: usize, tap: &Tap<'_>) {
+    let queued = (0..count).filter_map(|number| batch.queued(number));
+    for (client, answer) in queued {
+        tap.note(answer, || query_log::Asked {
+            client,
+            over_tcp: false,
+            waited: false,
+        });
+    }
 }
 
 /// Has the forwarder answer the query at a place: at once, or later by the way back.
@@ -160,6 +181,10 @@ macro_rules! datagrams {
             #[inline]
             fn queue(&mut self, place: usize, bytes: usize) {
                 self.queue(place, bytes);
+            }
+
+            fn queued(&self, number: usize) -> Option<(IpAddr, &[u8])> {
+                self.queued(number)
             }
 
             fn way_back(&self, place: usize) -> Option<WayBack> {

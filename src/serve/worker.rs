@@ -28,6 +28,8 @@ use crate::limits::{
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
+use crate::stats::query_log::{QueryLog, Tap};
+use crate::stats::repeated::{Repeated, Telling};
 use crate::stats::{Stats, WorkerStats};
 use crate::sys::affinity;
 use crate::sys::mmsg::Batch;
@@ -46,6 +48,7 @@ pub struct Duty {
     pub stop: Arc<AtomicBool>,
     /// Where names outside the domain are asked; `None`: nowhere.
     pub forward: Option<Arc<forward::Common>>,
+    pub query_log: Arc<QueryLog>,
     pub upstream_sockets_max: usize,
 }
 
@@ -122,7 +125,7 @@ impl Ports {
         if let Some(forwarder) = &mut forwarder
             && forwarder.wants_turn()
         {
-            let mut post = Post::new(&self.udp, connections, answering.stats);
+            let mut post = Post::new(&self.udp, connections, answering.stats, answering.tap);
             forwarder.turn(&mut post, Instant::now());
         }
         answering.forwarder = forwarder;
@@ -157,7 +160,7 @@ impl Ports {
         }
         let (answering, connections) = desk.open_batch();
         if let Some(forwarder) = answering.forwarder {
-            let mut post = Post::new(&self.udp, connections, answering.stats);
+            let mut post = Post::new(&self.udp, connections, answering.stats, answering.tap);
             forwarder.fail_all(&mut post, Instant::now());
         }
         self.turn_tcp(events, desk)
@@ -203,7 +206,7 @@ fn run_engine<R: Respond, E: Engine>(
         return;
     };
     let mut seed = duty.seed;
-    let mut logged = false;
+    let mut failures = Repeated::default();
     loop {
         // The desk is made and dropped inside: nothing that a panic left half done is seen again.
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -216,19 +219,24 @@ fn run_engine<R: Respond, E: Engine>(
         }
         stats.worker_restarts.add(1);
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        if let Ok(Err(error)) = &result {
-            if !logged {
-                tracing::error!(worker = duty.index, %error, "answering thread starts again");
+        let why = match &result {
+            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(())) | Err(_) => "it failed".to_owned(),
+        };
+        match failures.note(&why, Instant::now()) {
+            Telling::First => {
+                tracing::error!(worker = duty.index, "answering thread starts again: {why}");
             }
+            Telling::Again(tally) => {
+                let worker = duty.index;
+                tracing::error!(worker, "answering thread starts again: {why}, {tally}");
+            }
+            Telling::Nothing => {}
+        }
+        if let Ok(Err(_)) = &result {
             // What the kernel refused once it may go on refusing: do not spin.
             thread::sleep(Duration::from_millis(TCP_ACCEPT_PAUSE_MS));
-        } else if !logged {
-            tracing::error!(
-                worker = duty.index,
-                "answering thread failed and starts again"
-            );
         }
-        logged = true;
     }
 }
 
@@ -237,6 +245,7 @@ pub struct Desk<'a, R> {
     pub stats: &'a WorkerStats,
     connections: Connections,
     forwarder: Option<Forwarder<'a>>,
+    tap: Tap<'a>,
     responder: R,
     snapshot: Cache<&'a ArcSwapOption<Snapshot>, Option<Arc<Snapshot>>>,
     /// Batches of datagrams so far.
@@ -265,6 +274,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             stats,
             connections: Connections::new(duty.tcp_connections_max, duty.tcp_idle),
             forwarder,
+            tap: Tap::new(&duty.query_log),
             responder,
             snapshot: Cache::new(&*duty.published),
             batches: 0,
@@ -308,6 +318,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             stats: self.stats,
             batches: &mut self.batches,
             forwarder: self.forwarder.as_mut(),
+            tap: &self.tap,
         };
         (answering, &mut self.connections)
     }
@@ -327,6 +338,8 @@ pub struct Answering<'a, 's, R> {
     batches: &'a mut u32,
     /// Who answers for names outside the domain; `None`: nobody.
     forwarder: Option<&'a mut Forwarder<'s>>,
+    /// Where answers are logged.
+    pub tap: &'a Tap<'s>,
 }
 
 impl<R: Respond> Answering<'_, '_, R> {

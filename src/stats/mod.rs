@@ -14,9 +14,9 @@ use upstream::{Gauge, Upstreams};
 pub mod engine;
 pub mod freshness;
 pub mod latency;
+pub mod query_log;
 pub mod repeated;
 pub mod traffic;
-
 pub mod upstream;
 
 /// Counters of every worker, also of those that were dismissed.

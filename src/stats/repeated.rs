@@ -122,7 +122,10 @@ mod tests {
             Some("240 times in 19 min".to_owned())
         );
         assert_eq!(repeated.note("a", begin), Telling::First);
-        assert_eq!(repeated.end().map(|tally| tally.to_string()), Some("once".into()));
+        assert_eq!(
+            repeated.end().map(|tally| tally.to_string()),
+            Some("once".into())
+        );
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! sender, from the address that it was sent to.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use super::control::CONTROL_BYTES;
+use super::mmsg::ip_address;
 
 /// Where a datagram came from, and by which socket of its worker.
 #[derive(Clone)]
@@ -51,6 +53,12 @@ impl WayBack {
             unsafe { ptr::copy_nonoverlapping(control.cast::<u8>(), to, way.control_bytes) };
         }
         way
+    }
+
+    /// Whose datagram it was.
+    pub fn peer(&self) -> IpAddr {
+        // SAFETY: `peer` is this value's own, initialised as `new` says, and nothing writes to it now.
+        unsafe { ip_address(&raw const self.peer) }
     }
 
     /// Sends a datagram that way, by the socket whose place it names. Never waits.

@@ -23,6 +23,7 @@ mod iam;
 mod listeners;
 mod live;
 mod live_tls;
+mod logs;
 mod memory;
 mod metrics;
 mod monitoring;

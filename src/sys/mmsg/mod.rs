@@ -209,6 +209,21 @@ impl Batch {
         }
     }
 
+    /// One of the answers that were queued, by number, and who gets it.
+    pub fn queued(&self, number: usize) -> Option<(IpAddr, &[u8])> {
+        let (place, bytes) = self.sending.answer(number)?;
+        let Place { message, .. } = *self.places[..self.place_count].get(place)?;
+        // SAFETY: a live sockaddr of `arena`, zeroed when allocated and written by the kernel only
+        // during `receive`.
+        let peer = unsafe { ip_address(self.arena.peer(message)) };
+        let response = self.arena.response(place);
+        // SAFETY: the response's buffer is RESPONSE_STRIDE_BYTES long, no less than UDP_EDNS_BYTES_MAX,
+        // which `queue` keeps `bytes` to; it is initialised, and nothing writes to it while this batch
+        // is borrowed.
+        let response = unsafe { slice::from_raw_parts(response, bytes) };
+        Some((peer, response))
+    }
+
     /// Octets of a message, which may be several datagrams.
     #[inline]
     fn received_bytes(&self, message: usize) -> usize {

@@ -77,6 +77,12 @@ impl Sending {
         }
     }
 
+    /// Place and length of an answer, by its number.
+    pub fn answer(&self, number: usize) -> Option<(usize, usize)> {
+        let answer = self.answers[..self.answer_count].get(number)?;
+        Some((answer.place, answer.bytes))
+    }
+
     fn add_message(&mut self, received: usize, bytes: usize) -> usize {
         self.messages[self.message_count] = Message {
             received,

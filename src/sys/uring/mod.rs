@@ -75,6 +75,8 @@ struct Socket {
 struct Received {
     socket: u8,
     buffer: u16,
+    /// Octets of the answer that was queued for it.
+    answered: u16,
 }
 
 /// What an entry was for, in the upper half of its user data; the lower half is a number.
@@ -241,11 +243,27 @@ impl Ring {
     /// Queues the first `bytes` of a response. Once per datagram.
     #[inline]
     pub fn queue(&mut self, place: usize, bytes: usize) {
-        if self.push_answer(place, bytes.min(UDP_EDNS_BYTES_MAX), Job::Send) {
+        let bytes = bytes.min(UDP_EDNS_BYTES_MAX);
+        if let Some(received) = self.places.get_mut(place) {
+            received.answered = bytes as u16;
+        }
+        if self.push_answer(place, bytes, Job::Send) {
             self.sent.sent += 1;
         } else {
             self.sent.errors += 1;
         }
+    }
+
+    /// The answer that was queued for a place, and who gets it.
+    pub fn queued(&self, place: usize) -> Option<(IpAddr, &[u8])> {
+        let bytes = self.places[..self.received].get(place)?.answered.into();
+        let response = self.arena.as_ref()?.response(place);
+        // SAFETY: the response's buffer is RESPONSE_STRIDE_BYTES long, no less than UDP_EDNS_BYTES_MAX,
+        // which `queue` keeps `bytes` to; it is initialised, the kernel only reads it, and nobody else
+        // writes to it while this ring is borrowed.
+        let response: &[u8] = unsafe { slice::from_raw_parts(response, bytes) };
+        let peer = self.peer_address(place)?;
+        Some((peer, response)).filter(|_| bytes > 0)
     }
 
     fn message(&self, place: usize) -> Option<*mut arena::Message> {
@@ -356,6 +374,7 @@ impl Ring {
                     self.waiting.push_back(Received {
                         socket: number as u8,
                         buffer,
+                        answered: 0,
                     });
                 } else {
                     self.give_back(buffer);
