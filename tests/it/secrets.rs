@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::files::Folder;
 use crate::support::login::{Account, Form, Gives, Login};
 use crate::support::master::{Behaviour, Master};
-use crate::support::process::Rollcall;
+use crate::support::process::{self, Rollcall};
 use crate::support::state::State;
 use crate::support::wait_until;
 
@@ -86,6 +86,24 @@ fn password_of_the_masters_is_hidden() {
         wait_until("first table", || rollcall.get("/readyz").0 == 200);
         master.wait_for_two_more_requests();
         assert_hidden(&rollcall, &[password.to_owned(), header.clone()]);
+    }
+}
+
+#[test]
+fn token_of_the_http_interface_is_hidden() {
+    let folder = Folder::new();
+    let token = "bearer-of-good-news-0123456789";
+    let wrong = "bearer-of-bad-news-0123456789";
+    let in_file = json!({"HttpTokenFile": folder.write("token", token)});
+    for settings in [json!({"HttpToken": token}), in_file] {
+        let master = Master::start(|_| Behaviour::HangUp);
+        master.set(Behaviour::Serve(state(&master)));
+        let rollcall = Rollcall::listening_with(&[master.address()], settings, &[TRACE]);
+        wait_until("first table", || rollcall.get("/readyz").0 == 200);
+        let server = rollcall.http_address();
+        let status = |token| process::status_with_token(server, "/v1/config", token);
+        assert_eq!((status(wrong), status(token)), (401, 200));
+        assert_hidden(&rollcall, &[token.to_owned(), wrong.to_owned()]);
     }
 }
 

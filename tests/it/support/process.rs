@@ -313,8 +313,23 @@ pub fn get(server: SocketAddr, path: &str) -> (u16, String) {
     request(server, "GET", path)
 }
 
+/// The status of a GET with a bearer token.
+pub fn status_with_token(server: SocketAddr, path: &str, token: &str) -> u16 {
+    request_with(
+        server,
+        "GET",
+        path,
+        &format!("Authorization: Bearer {token}\r\n"),
+    )
+    .0
+}
+
 /// One request without a body: status and body of the answer.
 pub fn request(server: SocketAddr, method: &str, path: &str) -> (u16, String) {
+    request_with(server, method, path, "")
+}
+
+fn request_with(server: SocketAddr, method: &str, path: &str, fields: &str) -> (u16, String) {
     let mut stream = None;
     // DNS is answered a moment before HTTP listens.
     wait_until("HTTP interface that listens", || {
@@ -327,7 +342,7 @@ pub fn request(server: SocketAddr, method: &str, path: &str) -> (u16, String) {
         .expect("a timeout above zero");
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n"
     )
     .expect("the request is sent");
     let mut text = String::new();
