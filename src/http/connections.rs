@@ -5,16 +5,18 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{debug, info, warn};
 
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_CLIENT_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS,
     HTTP_SEND_BUFFER_BYTES, HTTP_WRITE_MS_MAX,
 };
+use crate::stats::repeated::{Repeated, Telling};
 
 /// What connections may have. Those of `limits`, but where a test cannot wait for them.
 #[derive(Clone, Debug)]
@@ -44,6 +46,9 @@ pub struct Connections {
     all: Arc<Semaphore>,
     clients: Arc<Clients>,
     limits: ConnectionLimits,
+    /// Accepts that failed.
+    failures: Repeated,
+    refused: Repeated,
 }
 
 /// How many connections each client has; those without any are not kept.
@@ -58,7 +63,7 @@ pub struct Place {
 }
 
 /// What came of a connection.
-pub enum Accepted {
+enum Accepted {
     Taken(TcpStream, Place),
     /// Its client has as many as one may have.
     TooMany(IpAddr),
@@ -70,11 +75,51 @@ impl Connections {
             all: Arc::new(Semaphore::new(limits.connections_max)),
             clients: Arc::default(),
             limits,
+            failures: Repeated::default(),
+            refused: Repeated::default(),
         }
     }
 
     /// The next connection, once there is a place for it; until then it waits in the kernel's queue.
-    pub async fn accept(&self, listener: &TcpListener) -> io::Result<Accepted> {
+    pub async fn next(&mut self, listener: &TcpListener) -> (TcpStream, Place) {
+        loop {
+            match self.accept(listener).await {
+                Ok(Accepted::Taken(stream, place)) => {
+                    if let Some(tally) = self.failures.end() {
+                        info!("HTTP connections are accepted again, it failed {tally}");
+                    }
+                    return (stream, place);
+                }
+                Ok(Accepted::TooMany(client)) => self.tell_refused(client),
+                Err(error) => {
+                    // Out of descriptors, mostly: the kernel keeps the connection until there are.
+                    match self.failures.note(&error.to_string(), Instant::now()) {
+                        Telling::First => warn!(%error, "HTTP connection not accepted"),
+                        Telling::Again(tally) => {
+                            warn!(%error, "HTTP connections not accepted: {tally}");
+                        }
+                        Telling::Nothing => {}
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Whose connections they were is told of one: there may be many clients.
+    fn tell_refused(&mut self, client: IpAddr) {
+        match self.refused.note("too many", Instant::now()) {
+            Telling::First => warn!(
+                "{client} has as many HTTP connections as one client may; more of it are refused"
+            ),
+            Telling::Again(tally) => warn!(
+                "HTTP connections of clients that have too many were refused {tally}, now one of {client}"
+            ),
+            Telling::Nothing => debug!(%client, "HTTP connection refused"),
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Accepted> {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         let permit = permit.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
@@ -148,6 +193,8 @@ fn refuse(stream: TcpStream) {
     }
 }
 
+/// After an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
     Content-Type: text/plain; charset=utf-8\r\nContent-Length: 51\r\n\r\n\
     503: this client has too many connections open here";

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -17,7 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::answers::{self, HostRows, ServiceRows};
-use super::connections::{Accepted, Connections};
+use super::connections::Connections;
 use super::cors::Page;
 use super::enumerate::write_enumeration;
 use super::guard::{self, Guard};
@@ -35,7 +35,6 @@ use crate::limits::{
 use crate::records::explain;
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
-use crate::stats::repeated::{Repeated, Telling};
 use crate::sys::priority;
 use crate::sys::process::Usage;
 
@@ -92,46 +91,15 @@ async fn serve(
     limits: ConnectionLimits,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let connections = Connections::new(limits.clone());
+    let mut connections = Connections::new(limits.clone());
     let graceful = GracefulShutdown::new();
     let followed = Arc::clone(&shared);
     tokio::spawn(async move { followed.live.run().await });
-    let (mut failures, mut refused) = (Repeated::default(), Repeated::default());
     loop {
-        let accepted = tokio::select! {
+        let (stream, place) = tokio::select! {
             _ = &mut stopped => break,
-            accepted = connections.accept(&listener) => accepted,
+            next = connections.next(&listener) => next,
         };
-        let (stream, place) = match accepted {
-            Ok(Accepted::Taken(stream, place)) => (stream, place),
-            Ok(Accepted::TooMany(client)) => {
-                match refused.note("refused", Instant::now()) {
-                    Telling::First => tracing::warn!(
-                        "{client} has as many HTTP connections as one client may; more of it are refused"
-                    ),
-                    Telling::Again(tally) => tracing::warn!(
-                        "HTTP connections of clients that have too many were refused {tally}, now of {client}"
-                    ),
-                    Telling::Nothing => tracing::debug!(%client, "HTTP connection refused"),
-                }
-                continue;
-            }
-            Err(error) => {
-                // Out of descriptors, mostly: the kernel keeps the connection until there are.
-                match failures.note(&error.to_string(), Instant::now()) {
-                    Telling::First => tracing::warn!(%error, "HTTP connection not accepted"),
-                    Telling::Again(tally) => {
-                        tracing::warn!(%error, "HTTP connections not accepted: {tally}");
-                    }
-                    Telling::Nothing => {}
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        if let Some(tally) = failures.end() {
-            tracing::info!("HTTP connections are accepted again, it failed {tally}");
-        }
         let of_connection = Arc::clone(&shared);
         let service = service_fn(move |request| {
             let shared = Arc::clone(&of_connection);
@@ -464,5 +432,3 @@ const NO_TABLE: &str = "503: no table yet; no master's state was read since the 
 const NO_TOKEN: &str = "401: Unauthorized; this needs the header Authorization: Bearer TOKEN, with the \
     token of HttpToken";
 const EMPTY_NAME: &str = "400: the name is empty once its wildcards are cut out";
-/// After an accept that failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
