@@ -139,7 +139,9 @@ impl Crank {
         self.pids_at = None;
         if lasted.is_some_and(|lasted| lasted >= STREAM_GOOD) {
             self.stream_failures = 0;
-            self.stream_cuts.end();
+            if let Some(tally) = self.stream_cuts.end().filter(|tally| tally.count > 1) {
+                info!("before the event stream lasted it was cut {tally}");
+            }
         }
         self.lacks_stream = matches!(end, StreamEnd::Unsupported { .. });
         let wait = match end {
@@ -313,6 +315,9 @@ impl Crank {
             );
             self.tell_error(SourceKind::Poll, text);
             return self.cut_stream(now);
+        }
+        if let Some(tally) = self.poll_error.end() {
+            info!("the state and the event stream are compared again, it failed {tally}");
         }
         for (count, difference) in differences.iter().enumerate() {
             let how = match difference.how {
