@@ -76,7 +76,7 @@ fn leader_is_found_followed_and_replaced_without_a_wrong_answer() {
     let status = rollcall.status();
     assert_eq!(status["zookeeper"]["masters"], 2, "{status}");
     assert_eq!(status["source"], "stream", "{status}");
-    assert!(is_led_by(&rollcall, &one));
+    wait_until("the leader", || is_led_by(&rollcall, &one));
     // The follower was never asked for anything.
     assert_eq!(two.counts().requests.values().sum::<u64>(), 0);
 
@@ -191,7 +191,7 @@ fn nothing_but_exit_on_zk_timeout_ends_the_program() {
     let patient = electing(&zookeeper, json!({"ZkDetectionTimeout": 1}));
     let settings = json!({"ZkDetectionTimeout": 1, "ExitOnZkTimeout": true});
     let mut strict = electing(&zookeeper, settings);
-    assert!(is_led_by(&strict, &leader));
+    wait_until("the leader", || is_led_by(&strict, &leader));
     zookeeper.kill();
     let (status, _) = strict.wait_for_end();
     assert_eq!(status.code(), Some(1), "{}", strict.log());
@@ -209,7 +209,7 @@ fn reload_takes_another_ensemble() {
     let (here, there) = (candidate(&one), candidate(&two));
     wait_until("leaders", || leads(&here) && leads(&there));
     let rollcall = electing(&one, json!({}));
-    assert!(is_led_by(&rollcall, &here));
+    wait_until("the leader", || is_led_by(&rollcall, &here));
     rollcall.configure(json!({"Zk": two.url("/mesos")}));
     rollcall.signal("HUP");
     wait_until("the other leader", || is_led_by(&rollcall, &there));
