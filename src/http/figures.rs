@@ -49,7 +49,7 @@ pub fn hello(
         "epoch": format!("{:016x}", settings.feed.epoch()),
         "index": index,
         "domain": config.domain,
-        "search": shows_names(&config),
+        "search": config.enumeration_on,
         "refresh_seconds": config.refresh_interval.as_secs_f64(),
         "samples": samples.value(),
         "changes": changes_value(changes, &config),
@@ -89,9 +89,10 @@ pub fn changes_value(changes: &[Arc<Change>], config: &Config) -> Value {
     rows.into()
 }
 
-/// Whether one may learn names that one did not know. Else their changes are but counted.
+/// Whether changed names are listed, as `/v1/enumerate` lists names: with EnumerationOn, and to everybody
+/// only where no token is asked for. A stream of events shows none.
 fn shows_names(config: &Config) -> bool {
-    config.enumeration_on
+    config.enumeration_on && !config.http_token.is_set()
 }
 
 /// `None`: nothing of its own differs that is answered. Where only what its SRV records lead to has other

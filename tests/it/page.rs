@@ -166,6 +166,32 @@ fn page_fits_a_phone_and_heeds_what_its_reader_prefers() {
 }
 
 #[test]
+fn page_asks_for_the_token_and_lists_no_changed_name_without() {
+    let master = cluster();
+    let rollcall = serving(&master, json!({"HttpToken": "tokentokentoken"}));
+    let browser = Browser::start();
+    browser.open(&page_of(&rollcall));
+    browser.wait_for("document.querySelector('#link-text').textContent === 'live'");
+    browser.press(TAB);
+    browser.press("web.mara");
+    browser.wait_for("!document.querySelector('#token-form').hidden");
+    browser.press(TAB);
+    for (token, shown) in [
+        ("wrong", "document.querySelector('#told').textContent.includes('not the token')"),
+        ("tokentokentoken", "document.querySelectorAll('#hits button').length > 0"),
+    ] {
+        browser.run("document.querySelector('#token').value = ''");
+        browser.press(token);
+        browser.press(ENTER);
+        browser.wait_for(shown);
+    }
+    browser.wait_for("document.querySelector('#token-form').hidden");
+    master.step_app("web").expect("web runs");
+    browser.wait_for("document.querySelectorAll('#changes li').length > 0");
+    assert!(!browser.text("#changes").contains("marathon"));
+}
+
+#[test]
 fn page_and_its_stream_can_be_turned_off_while_it_runs() {
     let master = cluster();
     let rollcall = serving(&master, json!({}));
