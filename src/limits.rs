@@ -413,6 +413,9 @@ pub const HTTP_STOP_MS_MAX: u64 = 500;
 pub const REPEATED_ERRORS_MAX: usize = 8;
 /// An error that goes on is told again after this, with how often it came.
 pub const REPEATED_TOLD_EVERY: Duration = Duration::from_secs(600);
+/// What may fail again at once, such as an accept without descriptors, is over after so long without an
+/// error.
+pub const REPEATED_QUIET: Duration = Duration::from_secs(10);
 /// Answers that wait to be logged: 1.3 MB, and 80,000 a second between two looks.
 pub const QUERY_LOG_RECORDS_MAX: usize = 4096;
 /// How often the thread that logs them looks for some.

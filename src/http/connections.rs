@@ -85,7 +85,7 @@ impl Connections {
         loop {
             match self.accept(listener).await {
                 Ok(Accepted::Taken(stream, place)) => {
-                    if let Some(tally) = self.failures.end() {
+                    if let Some(tally) = self.failures.end_when_quiet(Instant::now()) {
                         info!("HTTP connections are accepted again, it failed {tally}");
                     }
                     return (stream, place);

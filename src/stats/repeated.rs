@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::limits::{REPEATED_ERRORS_MAX, REPEATED_TOLD_EVERY};
+use crate::limits::{REPEATED_ERRORS_MAX, REPEATED_QUIET, REPEATED_TOLD_EVERY};
 
 /// The errors of one kind of work, until it succeeds again.
 #[derive(Debug, Default)]
@@ -70,14 +70,27 @@ impl Repeated {
     /// The work succeeded. How often it had failed, where it had.
     pub fn end(&mut self) -> Option<Tally> {
         let first_at = self.errors.iter().map(|error| error.first_at).min()?;
-        let last = |error: &Error| error.first_at + error.tally.within;
-        let last_at = self.errors.iter().map(last).max()?;
+        let last_at = self.last_at()?;
         let count = self.errors.iter().map(|error| error.tally.count).sum();
         self.errors.clear();
         Some(Tally {
             count,
             within: last_at.saturating_duration_since(first_at),
         })
+    }
+
+    /// The same where it may well fail again at once: only after some time without an error.
+    pub fn end_when_quiet(&mut self, now: Instant) -> Option<Tally> {
+        let quiet = now.saturating_duration_since(self.last_at()?);
+        match quiet < REPEATED_QUIET {
+            true => None,
+            false => self.end(),
+        }
+    }
+
+    fn last_at(&self) -> Option<Instant> {
+        let last = |error: &Error| error.first_at + error.tally.within;
+        self.errors.iter().map(last).max()
     }
 }
 
@@ -141,6 +154,18 @@ mod tests {
             }
         }
         assert_eq!(repeated.end().map(|tally| tally.count), Some(20));
+    }
+
+    #[test]
+    fn what_fails_now_and_then_is_over_when_it_was_quiet_for_a_while() {
+        let (mut repeated, begin) = (Repeated::default(), Instant::now());
+        assert_eq!(repeated.end_when_quiet(begin), None);
+        assert_eq!(repeated.note("a", begin), Telling::First);
+        let soon = begin + REPEATED_QUIET / 2;
+        assert_eq!(repeated.end_when_quiet(soon), None);
+        assert_eq!(repeated.note("a", soon), Telling::Nothing);
+        let ended = repeated.end_when_quiet(soon + REPEATED_QUIET);
+        assert_eq!(ended.map(|tally| tally.count), Some(2));
     }
 
     #[test]

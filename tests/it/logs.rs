@@ -2,13 +2,14 @@
 //! and nothing of them else; errors that go on once; what is always told.
 
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use hickory_proto::op::ResponseCode;
+use rollcall::limits::HTTP_CONNECTIONS_PER_CLIENT_MAX;
 use rollcall::simulate::faults::StreamFault;
 use rollcall::simulate::{SimulateOptions, Simulator};
 use serde_json::{Value, json};
@@ -378,4 +379,21 @@ fn a_table_that_shrinks_much_is_told_and_so_is_its_growth_back() {
         rollcall.has_line(&["INFO", "the table has", "names again, of"])
     });
     assert_eq!(rollcall.log_lines("shrank"), 2, "once each");
+}
+
+#[test]
+fn connections_that_cannot_be_accepted_are_one_line() {
+    let master = master(0);
+    let settings = json!({"Source": "poll", "Workers": 1});
+    let rollcall = Rollcall::serving_within(48, &[master.address()], settings);
+    for _ in 0..3 {
+        // As many as one client may have, of which the last find no descriptor.
+        let taken: Vec<TcpStream> = (0..HTTP_CONNECTIONS_PER_CLIENT_MAX)
+            .map(|_| TcpStream::connect(rollcall.http_address()).expect("connect"))
+            .collect();
+        wait_until("failure", || rollcall.log_lines("not accepted") > 0);
+        drop(taken);
+        wait_until("an answer", || rollcall.get("/healthz").0 == 200);
+    }
+    assert_eq!(rollcall.log_lines("accepted"), 1, "{}", rollcall.log());
 }
