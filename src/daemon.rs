@@ -1,11 +1,12 @@
 //! Start order, who owns which thread, reload, shutdown order. In: a Config, and signals. Out: a
 //! running server, or an error that names the culprit and the cure. It alone knows everyone.
 //!
-//! Start: open the sockets (so that a port in use is told at once and names are answered SERVFAIL
+//! Start: open the sockets, or take those that a service manager has open (so that a port in use is told at once and names are answered SERVFAIL
 //! until a table is there), then the HTTP interface, then the refresh thread. Stop: the other way
 //! round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
 //! anything old is given up, so that a configuration that cannot be taken changes nothing.
 
+mod managed;
 mod outside;
 mod query_log;
 mod translate;
@@ -25,8 +26,10 @@ use crate::mesos::error::MasterError;
 use crate::mesos::http::{ClientSettings, Http};
 use crate::refresh::{GiveUp, Parts, Refresher, Wake};
 use crate::responses::publish::Published;
+use crate::serve::handed::Handed;
 use crate::serve::respond::Responder;
 use crate::serve::{ServeError, ServeOptions, Server, engines};
+use crate::service::Service;
 use crate::stats::engine::{EngineInUse, SharedEngine};
 use crate::stats::freshness::SharedFreshness;
 use crate::{cli, forward, http, sys};
@@ -47,6 +50,11 @@ pub struct Daemon {
     server: Option<Server>,
     http: Option<http::Server>,
     refresher: Refresher,
+    /// Sockets that are older than this process.
+    handed: Handed,
+    service: Service,
+    /// The service manager keeps the sockets for the next process.
+    is_kept: bool,
 }
 
 /// Why the program cannot start, or cannot take a configuration.
@@ -153,8 +161,13 @@ impl Daemon {
         let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
         let mut query_logger = QueryLogger::default();
         query_logger.follow(config.query_log);
+        let (handed, kept_names) = managed::take_passed();
         let server = serve_options(&config)
-            .map(|options| start_server(None, options, &published, (&outside, &query_logger)))
+            .map(|mut options| {
+                // What waits there is to be answered, and not with SERVFAIL.
+                options.starts_closed = !handed.is_empty();
+                start_server((None, &handed), options, &published, (&outside, &query_logger))
+            })
             .transpose()?;
         let engine = SharedEngine::default();
         engine.store(server.as_ref().map(engine_of));
@@ -174,16 +187,19 @@ impl Daemon {
             })
             .transpose()?;
         let config = shared_config.load_full();
+        let mut service = Service::start(Arc::clone(&published), freshness.clone())
+            .map_err(DaemonError::Thread)?;
+        service.note_kept(kept_names);
         let refresher = Refresher::start(Parts {
             settings: refresh_settings(&config, masters.clone(), answering),
             published: Arc::clone(&published),
             freshness: freshness.clone(),
             feed: feed.clone(),
-            wake: wake_of(&server),
+            wake: wake_of(&server, &service),
             give_up,
         })
         .map_err(DaemonError::Thread)?;
-        let daemon = Self {
+        let mut daemon = Self {
             config: shared_config,
             published,
             freshness,
@@ -195,8 +211,12 @@ impl Daemon {
             server,
             http,
             refresher,
+            handed,
+            service,
+            is_kept: false,
         };
         daemon.log_addresses(&config.domain);
+        daemon.open_doors();
         daemon.outside.log();
         Ok(daemon)
     }
@@ -221,6 +241,7 @@ impl Daemon {
     }
 
     fn reload_from(&mut self, load: &impl Fn() -> Result<Loaded, ConfigError>) {
+        self.service.reloading();
         let taken = match load() {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
@@ -240,6 +261,7 @@ impl Daemon {
                 error!("the configuration is not taken: {why}; the one before stays in force");
             }
         }
+        self.service.reloaded();
     }
 
     /// Takes another configuration while it runs. An error changes nothing.
@@ -281,9 +303,9 @@ impl Daemon {
         let server = options
             .filter(|_| !same_address)
             .map(|options| {
-                let replaced = self.server.as_ref();
+                let before = (self.server.as_ref(), &self.handed);
                 let beside = (&self.outside, &self.query_logger);
-                start_server(replaced, options, &self.published, beside)
+                start_server(before, options, &self.published, beside)
             })
             .transpose()?;
         if let Some(server) = self.server.as_mut().filter(|_| same_address) {
@@ -304,7 +326,9 @@ impl Daemon {
             self.http = http;
         }
         let settings = refresh_settings(&config, self.masters.clone(), answering);
-        self.refresher.configure(settings, wake_of(&self.server));
+        let wake = wake_of(&self.server, &self.service);
+        self.refresher.configure(settings, wake);
+        self.tell_service();
         if !same_address || !same_http {
             self.log_addresses(&config.domain);
         }
@@ -314,12 +338,16 @@ impl Daemon {
 
     /// Stops every thread, within 2 s: what is in flight is finished.
     pub fn stop(self) {
+        self.service.stop();
         self.refresher.stop(REFRESH_STOP_MAX);
         if let Some(http) = self.http {
             http.stop();
         }
         if let Some(server) = self.server {
-            server.stop();
+            match self.is_kept {
+                true => server.hand_over(),
+                false => server.stop(),
+            }
         }
     }
 
@@ -343,8 +371,9 @@ impl Daemon {
     }
 }
 
+/// `before`: the server that it replaces, and what was handed to the process.
 fn start_server(
-    replaced: Option<&Server>,
+    before: (Option<&Server>, &Handed),
     mut options: ServeOptions,
     published: &Published,
     (outside, query_logger): (&Outside, &QueryLogger),
@@ -353,7 +382,9 @@ fn start_server(
     options.query_log = Arc::clone(query_logger.log());
     let settings = Arc::clone(outside.respond_settings());
     let responder = move |seed| Responder::following(Arc::clone(&settings), seed);
-    Server::start_beside(replaced, &options, published, responder).map_err(DaemonError::Serve)
+    let (replaced, handed) = before;
+    Server::start_beside(replaced, handed, &options, published, responder)
+        .map_err(DaemonError::Serve)
 }
 
 fn engine_of(server: &Server) -> Arc<EngineInUse> {
@@ -384,8 +415,12 @@ fn start_http(
     http::Server::start(settings, Arc::clone(published)).map_err(DaemonError::Http)
 }
 
-/// Wakes the answering threads, where there are any.
-fn wake_of(server: &Option<Server>) -> Wake {
+/// Wakes the answering threads, where there are any, and has the service manager told.
+fn wake_of(server: &Option<Server>, service: &Service) -> Wake {
     let woken = server.as_ref().map(Server::waker);
-    Box::new(move || woken.iter().for_each(|wake| wake()))
+    let look = service.looker();
+    Box::new(move || {
+        woken.iter().for_each(|wake| wake());
+        look();
+    })
 }

@@ -12,9 +12,10 @@
 //! `feed` keeps what changed with each publication, for readers of `http`.
 //! `forward` asks other resolvers for the names that `serve` does not own, and remembers.
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
-//! `daemon` starts and stops everything and alone knows everyone. `config`, `stats`, `simulate`
-//! stand beside the way. `zonefile` reads static records, which are one more input of `records`.
-//! `watched` reads files anew when they change. `dns`, `sys` and `limits` are leaves.
+//! `daemon` starts and stops everything and alone knows everyone; `service` tells the service manager
+//! of it. `config`, `stats`, `simulate` stand beside the way. `zonefile` reads static records, which
+//! are one more input of `records`; `watched` reads files anew when they change. `dns`, `sys` and
+//! `limits` are leaves.
 //!
 //! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
 //! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
@@ -42,6 +43,7 @@ pub mod records;
 pub mod refresh;
 pub mod responses;
 pub mod serve;
+pub mod service;
 pub mod simulate;
 pub mod stats;
 pub mod sys;

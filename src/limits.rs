@@ -427,6 +427,17 @@ pub const SHRINKAGE_NAMES_MIN: usize = 20;
 /// A stop waits this long for the refresh thread, which may be writing the records to disk.
 pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 
+/// Where sockets were open before the process, what waits there waits so long for the first records, which
+/// a warm start has at once: longer than a small cluster's state takes, shorter than clients wait.
+pub const FIRST_RECORDS_MAX: Duration = Duration::from_secs(1);
+/// How often the service manager's status line is looked at.
+pub const SERVICE_TICK: Duration = Duration::from_secs(1);
+/// The threads are asked whether they go round so many times within the watchdog's time: one that is held
+/// up for as long as one of them, by a debugger or a slow disk, costs no restart.
+pub const WATCHDOG_PARTS: u32 = 4;
+/// Words to the thread that speaks with the service manager; more say nothing new.
+pub const SERVICE_WORDS_MAX: usize = 16;
+
 /// What a forwarded query gets where `Timeout` is 0: what mesos-dns's library does with that.
 pub const FORWARD_TIMEOUT_OF_ZERO: Duration = Duration::from_secs(2);
 /// Nameservers of /etc/resolv.conf that are asked; the C library takes three.

@@ -53,6 +53,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "forward",
         ],
     ),
+    ("service", &["responses", "limits", "stats"]),
     ("forward", &["dns", "sys", "limits", "stats"]),
     (
         "http",

@@ -1,6 +1,8 @@
 //! The loop of the refresh thread. In: what the sources' threads tell, commands, and the time. Out:
 //! orders to those threads, and publications. It must never wait for anything but all of them at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never, select};
@@ -36,6 +38,8 @@ pub(super) struct Crank {
     pub(super) freshness: SharedFreshness,
     pub(super) wake: Wake,
     pub(super) give_up: GiveUp,
+    /// Times that the loop went round.
+    pub(super) turns: Arc<AtomicU64>,
     /// What ZooKeeper tells, where it is asked.
     pub(super) election: Option<Election>,
     pub(super) press: Press,
@@ -153,6 +157,7 @@ impl Crank {
             freshness,
             wake,
             give_up,
+            turns: Arc::default(),
             election: None,
             told: Told::default(),
             live: Live::default(),
@@ -209,6 +214,8 @@ impl Crank {
         self.start_warm(Instant::now());
         loop {
             self.act(Instant::now());
+            // Whoever watches looks at the number alone.
+            self.turns.fetch_add(1, Ordering::Relaxed);
             match self.wait(inbox) {
                 Input::Command(Command::Stop) => return self.end(),
                 Input::Command(Command::Refresh) => self.refresh_now(Instant::now()),
@@ -222,7 +229,7 @@ impl Crank {
                     self.press.take_late_host(answer);
                     self.publish_soon(Instant::now());
                 }
-                Input::Nothing => {}
+                Input::Command(Command::Turn) | Input::Nothing => {}
             }
         }
     }

@@ -28,6 +28,8 @@ pub mod warm;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,7 @@ use crate::records::Naming;
 use crate::responses::publish::Published;
 use crate::responses::zone::Answering;
 use crate::stats::freshness::SharedFreshness;
+use crate::stats::pulse::Pulse;
 pub use hold::HoldSettings;
 use warm::Identity;
 
@@ -103,6 +106,7 @@ pub struct Parts {
 pub struct Refresher {
     commands: Sender<Command>,
     thread: JoinHandle<()>,
+    turns: Arc<AtomicU64>,
 }
 
 enum Command {
@@ -110,16 +114,37 @@ enum Command {
     /// Ask the masters now.
     Refresh,
     Configure(Box<Settings>, Wake),
+    /// Go round.
+    Turn,
 }
 
 impl Refresher {
     pub fn start(parts: Parts) -> std::io::Result<Self> {
         let (commands, inbox) = bounded(COMMANDS_WAITING_MAX);
         let crank = crank::Crank::new(parts)?;
+        let turns = Arc::clone(&crank.turns);
         let thread = std::thread::Builder::new()
             .name("refresh".into())
             .spawn(move || crank.run(&inbox))?;
-        Ok(Self { commands, thread })
+        Ok(Self {
+            commands,
+            thread,
+            turns,
+        })
+    }
+
+    /// Tells whether its thread goes round.
+    pub fn pulse(&self) -> Pulse {
+        let (commands, turns) = (self.commands.clone(), Arc::clone(&self.turns));
+        let wake = move || {
+            // Full means that it has enough to go round for; without the thread nothing comes of it.
+            let _ = commands.try_send(Command::Turn);
+        };
+        Pulse {
+            wake: Box::new(wake),
+            // A number alone orders nothing else.
+            turns: Box::new(move || vec![turns.load(Ordering::Relaxed)]),
+        }
     }
 
     /// Has the masters asked now, whatever the time (SIGUSR1).

@@ -34,6 +34,8 @@ pub struct Connection {
     /// Its place, and a number that no other connection of it has: where later answers go.
     pub number: usize,
     pub serial: u64,
+    /// A whole query has come.
+    pub was_asked: bool,
     /// Queries whose answers come later.
     forwarded: usize,
     input: Input,
@@ -80,6 +82,7 @@ impl Connection {
             writable: true,
             number: 0,
             serial: 0,
+            was_asked: false,
             forwarded: 0,
             input: Input::default(),
             output: Vec::new(),
@@ -160,6 +163,7 @@ impl Connection {
                 }
             };
             *queries_left -= 1;
+            self.was_asked = true;
             answering.stats.queries_tcp.add(1);
             let query = self.input.message(bytes);
             let answer = match answering.answer(query, self.client, response) {

@@ -44,6 +44,7 @@ impl Engine for EpollEngine {
         // What was known before a panic may be half the truth.
         (0..socket_count).for_each(|place| self.waiting.note(place, true));
         while !desk.stopping() {
+            desk.stats.turns.add(1);
             let sleeps = !self.turn_udp(desk, &mut batch);
             // With one socket there is nothing else to look for while it has more.
             if sleeps || socket_count > 1 {

@@ -51,6 +51,7 @@ impl Engine for UringEngine {
     fn run<R: Respond>(&mut self, desk: &mut Desk<'_, R>) -> io::Result<()> {
         let mut batches = 0;
         while !desk.stopping() {
+            desk.stats.turns.add(1);
             let count = self.answer_batch(desk, desk.sleep_max())?;
             batches = if count == 0 { 0 } else { batches + 1 };
             let is_due = batches % UDP_BATCHES_PER_TURN_MAX == 0 && desk.wants_turn();

@@ -17,6 +17,7 @@ mod engine_uring;
 pub mod engines;
 mod follow;
 mod groups;
+pub mod handed;
 mod idle_list;
 mod post;
 pub mod respond;
@@ -28,6 +29,7 @@ mod worker;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -41,13 +43,15 @@ use crate::limits::{
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
+use crate::stats::pulse::Pulse;
 use crate::stats::query_log::QueryLog;
 use crate::stats::traffic::Kind;
 use crate::stats::{Stats, Totals};
 use crate::sys::descriptors;
 use crate::{config, forward};
 use cores::Cores;
-use groups::Groups;
+use groups::{Before, Groups};
+use handed::Handed;
 pub use sockets::ServeError;
 use sockets::Sockets;
 
@@ -145,6 +149,8 @@ pub struct ServeOptions {
     pub forward: Option<Arc<forward::Common>>,
     /// Where answers are logged, if it asks for some.
     pub query_log: Arc<QueryLog>,
+    /// The workers wait for `Server::open`, and what comes in waits for them.
+    pub starts_closed: bool,
 }
 
 impl ServeOptions {
@@ -163,6 +169,7 @@ impl ServeOptions {
             engine: config::Engine::Auto,
             forward: None,
             query_log: Arc::default(),
+            starts_closed: false,
         }
     }
 }
@@ -176,6 +183,18 @@ pub struct Server {
     workers: Vec<Worker>,
     forward: Option<Arc<forward::Common>>,
     hire: Box<Hire>,
+    gate: Arc<Gate>,
+}
+
+/// What all workers heed.
+#[derive(Debug)]
+struct Gate {
+    /// They may answer.
+    is_open: AtomicBool,
+    /// Their sockets stay open when they stop: what waits there is for whoever comes then.
+    hands_over: AtomicBool,
+    /// Some of their sockets always do.
+    has_shared: bool,
 }
 
 /// Starts the worker of a number.
@@ -200,13 +219,15 @@ impl Server {
         R: Respond,
         F: Fn(u64) -> R + Clone + Send + Sync + 'static,
     {
-        Self::start_beside(None, options, published, responder)
+        Self::start_beside(None, &Handed::default(), options, published, responder)
     }
 
     /// The same beside another server of this process, which it is to replace: it has the sockets of
-    /// addresses that stay, so that dropping the other one then loses nothing that was sent there.
+    /// addresses that stay, so that dropping the other one then loses nothing that was sent there. It
+    /// also has those that were handed to this process.
     pub fn start_beside<R, F>(
         replaced: Option<&Self>,
+        handed: &Handed,
         options: &ServeOptions,
         published: &Published,
         responder: F,
@@ -218,7 +239,13 @@ impl Server {
         let cores = Cores::of_process();
         let worker_count = cores.worker_count(options.workers);
         let replaced = replaced.map(|server| &server.groups);
-        let groups = Groups::bind(&options.listeners, options.port, replaced, worker_count)?;
+        let before = Before { replaced, handed };
+        let groups = Groups::bind(&options.listeners, options.port, before, worker_count)?;
+        let gate = Arc::new(Gate {
+            is_open: AtomicBool::new(!options.starts_closed),
+            hands_over: AtomicBool::new(false),
+            has_shared: groups.has_shared(),
+        });
         let stats = Arc::new(Stats::default());
         let engine = engines::choose(options.engine);
         let uses = engine.uses;
@@ -228,6 +255,7 @@ impl Server {
         let hire = {
             let (options, cores) = (options.clone(), cores.clone());
             let (published, stats) = (Arc::clone(published), Arc::clone(&stats));
+            let gate = Arc::clone(&gate);
             move |index, sockets| {
                 let (ports, waker) = worker::open_ports(sockets).map_err(ServeError::Start)?;
                 let stop = Arc::new(AtomicBool::new(false));
@@ -241,6 +269,7 @@ impl Server {
                     published: Arc::clone(&published),
                     stats: Arc::clone(&stats),
                     stop: Arc::clone(&stop),
+                    gate: Arc::clone(&gate),
                     forward: options.forward.clone(),
                     query_log: Arc::clone(&options.query_log),
                     upstream_sockets_max,
@@ -266,6 +295,7 @@ impl Server {
             workers: Vec::with_capacity(worker_count),
             forward: options.forward.clone(),
             hire: Box::new(hire),
+            gate,
         };
         // An early return drops `server`, which stops the workers started so far.
         server.hire_to(worker_count)?;
@@ -306,7 +336,8 @@ impl Server {
     /// Starts workers up to this number, whose sockets are bound.
     fn hire_to(&mut self, count: usize) -> Result<(), ServeError> {
         for index in self.workers.len()..count {
-            let sockets = self.groups.sockets_of(index).map_err(ServeError::Start)?;
+            let sockets = self.groups.sockets_of(index, count);
+            let sockets = sockets.map_err(ServeError::Start)?;
             self.workers.push((self.hire)(index, sockets)?);
         }
         Ok(())
@@ -319,6 +350,7 @@ impl Server {
             // Pairs with the load in each engine's loop, which `wake` makes go round.
             worker.stop.store(true, Ordering::Release);
             wake(&worker.waker);
+            worker.thread.thread().unpark();
         }
         for worker in self.workers.drain(first.min(self.workers.len())..) {
             // A worker catches its own panics, so there is nothing in the result.
@@ -335,6 +367,37 @@ impl Server {
             .map(|worker| Arc::clone(&worker.waker))
             .collect();
         move || wakers.iter().for_each(|waker| wake(waker))
+    }
+
+    /// The same, with what tells that they did. It knows the workers that there are now.
+    pub fn pulse(&self) -> Pulse {
+        let (stats, count) = (self.stats(), self.workers.len());
+        let turns_of = move |index| stats.worker(index).map_or(0, |stats| stats.turns.value());
+        Pulse {
+            wake: Box::new(self.waker()),
+            turns: Box::new(move || (0..count).map(&turns_of).collect()),
+        }
+    }
+
+    /// Has workers that started closed begin.
+    pub fn open(&self) {
+        // Pairs with the load before a worker's first turn.
+        self.gate.is_open.store(true, Ordering::Release);
+        for worker in &self.workers {
+            worker.thread.thread().unpark();
+        }
+    }
+
+    /// The sockets that whoever keeps them can hand to the next process, by name.
+    pub fn to_keep(&self) -> io::Result<Vec<(String, BorrowedFd<'_>)>> {
+        self.groups.to_keep()
+    }
+
+    /// Stops and joins the workers where the sockets stay open elsewhere: what has come and is not
+    /// answered is left to the next process, and so is what comes.
+    pub fn hand_over(self) {
+        // Pairs with the load in `finish`.
+        self.gate.hands_over.store(true, Ordering::Release);
     }
 
     /// The first of its listeners, with the port that was picked.
@@ -380,8 +443,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Where another server of ours listens at the port too, it gets what comes from now on; what
-        // has come is answered here.
-        self.groups.turn_away();
+        // has come is answered here. Sockets that are handed over go on receiving.
+        if !self.gate.hands_over.load(Ordering::Acquire) {
+            self.groups.turn_away();
+        }
         self.dismiss_from(0);
     }
 }

@@ -98,6 +98,20 @@ pub fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener.into())
 }
 
+/// Does what `open_udp` does where it still can be done.
+pub fn prepare_handed_udp(udp: &Socket, address: SocketAddr) -> io::Result<()> {
+    // The kernel tells twice of what it was asked for; the manager may have had leave for more than we.
+    if udp.recv_buffer_size()? < 2 * UDP_SOCKET_BUFFER_BYTES {
+        return prepare_udp(udp, address);
+    }
+    receive_destination(udp, address)
+}
+
+/// Does what `open_listener` does where it still can be done.
+pub fn prepare_handed_listener(listener: &Socket) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)
+}
+
 /// Has a socket receive nothing more, and keep what it has: one that is connected takes datagrams of
 /// its peer alone, and nobody sends from the discard port of this host (RFC 863). Closing it loses
 /// what came in a moment before. Where it fails, that is so.
@@ -156,6 +170,10 @@ fn prepare_udp(udp: &Socket, address: SocketAddr) -> io::Result<()> {
         udp.set_recv_buffer_size(UDP_SOCKET_BUFFER_BYTES)?;
         udp.set_send_buffer_size(UDP_SOCKET_BUFFER_BYTES)?;
     }
+    receive_destination(udp, address)
+}
+
+fn receive_destination(udp: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         _ if !address.ip().is_unspecified() => Ok(()),
         SocketAddr::V4(_) => socket::receive_destination_ipv4(udp),

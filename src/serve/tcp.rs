@@ -30,6 +30,8 @@ pub struct Connections {
     queued: Vec<bool>,
     /// The listeners that may have connections for us, a bit for each.
     accept_ready: u32,
+    /// What waits is left to another process.
+    stopped_accepting: bool,
     /// No descriptors or memory were left: no accept before this.
     accept_paused_until: Option<Instant>,
     connections_max: usize,
@@ -50,6 +52,7 @@ impl Connections {
             queued: Vec::new(),
             // After a restart the edge that told of waiting connections may be past.
             accept_ready: u32::MAX,
+            stopped_accepting: false,
             accept_paused_until: None,
             connections_max,
             idle,
@@ -59,7 +62,22 @@ impl Connections {
     }
 
     pub fn listener_ready(&mut self, token: Token) {
-        self.accept_ready |= bit_of(token.0);
+        if !self.stopped_accepting {
+            self.accept_ready |= bit_of(token.0);
+        }
+    }
+
+    /// Takes no connection any more: another process will, from the same listeners.
+    pub fn stop_accepting(&mut self) {
+        self.stopped_accepting = true;
+        self.accept_ready = 0;
+    }
+
+    /// Whether accepting has ended and a connection that was taken has not had an answer yet: its client
+    /// cannot know that it should ask somebody else. One that had may be closed (RFC 7766, 6.2.3).
+    pub fn owes_answer(&self) -> bool {
+        let mut open = self.places.iter().flatten();
+        self.stopped_accepting && open.any(|connection| !connection.was_asked)
     }
 
     /// Notes an event. One that was meant for an earlier connection of the same place only makes the

@@ -19,7 +19,7 @@ use super::engines::Uses;
 use super::post::Post;
 use super::sockets::Sockets;
 use super::tcp::Connections;
-use super::{Client, Engine, Outcome, Respond, Transport, udp};
+use super::{Client, Engine, Gate, Outcome, Respond, Transport, udp};
 use crate::forward::forwarder::Forwarder;
 use crate::forward::{self, Asked, Asker, LedHere, Way};
 use crate::limits::{
@@ -46,6 +46,7 @@ pub struct Duty {
     pub published: Published,
     pub stats: Arc<Stats>,
     pub stop: Arc<AtomicBool>,
+    pub gate: Arc<Gate>,
     /// Where names outside the domain are asked; `None`: nowhere.
     pub forward: Option<Arc<forward::Common>>,
     pub query_log: Arc<QueryLog>,
@@ -136,7 +137,8 @@ impl Ports {
     }
 
     /// Answers what has arrived already, on both transports, before the sockets are closed. What is asked
-    /// of others is waited for a little, and then SERVFAIL.
+    /// of others is waited for a little, and then SERVFAIL. Where the sockets stay open connections that
+    /// wait are left to the next process, and those that were taken get an answer here.
     pub fn finish<R: Respond>(
         &mut self,
         events: &mut Events,
@@ -146,6 +148,9 @@ impl Ports {
         for (place, socket) in self.udp.iter().enumerate() {
             batch.note_socket(place);
             udp::answer_batches(desk, batch, socket.as_fd(), UDP_BATCHES_AT_STOP_MAX);
+        }
+        if desk.hands_over() {
+            desk.connections.stop_accepting();
         }
         self.turn_tcp(events, desk)?;
         let end = Instant::now() + FORWARD_AT_STOP_MAX;
@@ -174,6 +179,10 @@ pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) 
     {
         // Forbidden in some sandboxes; the scheduler then chooses.
         tracing::debug!(worker = duty.index, core, %error, "answering thread is not pinned");
+    }
+    // Pairs with the store in `Server::open`; who is told to stop first needs no table.
+    while !duty.gate.is_open.load(Ordering::Acquire) && !duty.stop.load(Ordering::Acquire) {
+        thread::park();
     }
     let registry = match ports.poll.registry().try_clone() {
         Ok(registry) => registry,
@@ -251,6 +260,7 @@ pub struct Desk<'a, R> {
     /// Batches of datagrams so far.
     batches: u32,
     stop: &'a AtomicBool,
+    gate: &'a Gate,
 }
 
 impl<'a, R: Respond> Desk<'a, R> {
@@ -279,6 +289,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             snapshot: Cache::new(&*duty.published),
             batches: 0,
             stop: &duty.stop,
+            gate: &duty.gate,
         }
     }
 
@@ -287,16 +298,23 @@ impl<'a, R: Respond> Desk<'a, R> {
         self.stop.load(Ordering::Acquire)
     }
 
+    /// Whether the sockets stay open when this worker stops.
+    fn hands_over(&self) -> bool {
+        // Pairs with the store in `Server::hand_over`.
+        self.gate.has_shared || self.gate.hands_over.load(Ordering::Acquire)
+    }
+
     /// Whether connections or the forwarder may have anything to do; false costs UDP no look at the clock.
     pub fn wants_turn(&self) -> bool {
         let forwarder = self.forwarder.as_ref();
         self.connections.wants_turn() || forwarder.is_some_and(Forwarder::wants_turn)
     }
 
-    /// Whether a client waits for what others were asked.
+    /// Whether a client waits for what others were asked, or has a connection that nobody else will
+    /// answer.
     fn is_waited_for(&self) -> bool {
         let forwarder = self.forwarder.as_ref();
-        forwarder.is_some_and(Forwarder::is_waited_for)
+        forwarder.is_some_and(Forwarder::is_waited_for) || self.connections.owes_answer()
     }
 
     /// For how long nothing will be due without an event. `None`: for ever.

@@ -14,6 +14,7 @@ use upstream::{Gauge, Upstreams};
 pub mod engine;
 pub mod freshness;
 pub mod latency;
+pub mod pulse;
 pub mod query_log;
 pub mod repeated;
 pub mod traffic;
@@ -145,6 +146,9 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Times that a worker went round: it answered a batch, or looked and found nothing. The watchdog
+    /// wants it to grow.
+    turns,
     /// Datagrams received.
     queries_udp,
     /// Messages received over TCP.

@@ -10,6 +10,7 @@ pub mod descriptors;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;
+pub mod passed;
 pub mod prefetch;
 pub mod priority;
 pub mod process;

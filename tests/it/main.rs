@@ -37,6 +37,7 @@ mod respond;
 mod routing;
 mod rule_keys;
 mod secrets;
+mod service;
 mod signals;
 mod simulated;
 mod static_answers;

@@ -7,6 +7,7 @@ use std::thread;
 
 use hickory_proto::op::ResponseCode;
 use rollcall::responses::publish::Published;
+use rollcall::serve::handed::Handed;
 use rollcall::serve::respond::Responder;
 use rollcall::serve::{ServeOptions, Server};
 use rollcall::sys::affinity;
@@ -29,7 +30,8 @@ fn start_at(address: SocketAddr, replaced: Option<&Server>, workers: usize) -> S
     };
     let responder = |seed| Responder::new(&settings(), seed);
     let published = Published::default();
-    Server::start_beside(replaced, &options, &published, responder).expect("a server")
+    let handed = Handed::default();
+    Server::start_beside(replaced, &handed, &options, &published, responder).expect("a server")
 }
 
 /// Without a table a name of the domain is SERVFAIL.

@@ -17,6 +17,8 @@ pub mod openssl;
 pub mod process;
 pub mod resolver;
 pub mod state;
+pub mod stream;
+pub mod systemd;
 pub mod upstream;
 pub mod vigil;
 pub mod wire;

@@ -359,7 +359,7 @@ fn request_with(server: SocketAddr, method: &str, path: &str, fields: &str) -> (
 }
 
 /// The engine that this run of the tests is for, as the program is told.
-fn engine_variable() -> Option<(&'static str, String)> {
+pub fn engine_variable() -> Option<(&'static str, String)> {
     let name = std::env::var("ROLLCALL_ENGINE").ok()?;
     Some(("ROLLCALL_ENGINE", name))
 }
