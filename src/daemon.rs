@@ -1,9 +1,9 @@
 //! Start order, who owns which thread, reload, shutdown order. In: a Config, and signals. Out: a
 //! running server, or an error that names the culprit and the cure. It alone knows everyone.
 //!
-//! Start: open the sockets, or take those that a service manager has open (so that a port in use is told at once and names are answered SERVFAIL
-//! until a table is there), then the HTTP interface, then the refresh thread. Stop: the other way
-//! round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
+//! Start: open the sockets, or take those that a service manager has open (so that a port in use is told
+//! at once and names are answered SERVFAIL until a table is there), then the HTTP interface, then the
+//! refresh thread. Stop: the other way round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
 //! anything old is given up, so that a configuration that cannot be taken changes nothing.
 
 mod managed;

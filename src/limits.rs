@@ -432,6 +432,8 @@ pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 pub const FIRST_RECORDS_MAX: Duration = Duration::from_secs(1);
 /// How often the service manager's status line is looked at.
 pub const SERVICE_TICK: Duration = Duration::from_secs(1);
+/// And after it was said to be ready.
+pub const SERVICE_FIRST_LOOK: Duration = Duration::from_millis(100);
 /// The threads are asked whether they go round so many times within the watchdog's time: one that is held
 /// up for as long as one of them, by a debugger or a slow disk, costs no restart.
 pub const WATCHDOG_PARTS: u32 = 4;

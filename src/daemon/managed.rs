@@ -45,7 +45,8 @@ impl Daemon {
 
     /// Tells the service manager which sockets to keep and which threads have to go round.
     pub(super) fn tell_service(&mut self) {
-        self.handed.tell_of_unused(self.dns_addresses());
+        let listeners = self.dns_addresses().to_vec();
+        self.handed.tell_of_unused(&listeners);
         let sockets = self.server.as_ref().map(Server::to_keep).transpose();
         self.is_kept = match sockets {
             Ok(sockets) => self.service.keep(&sockets.unwrap_or_default()),

@@ -19,6 +19,7 @@ use crate::refresh::{self, HoldSettings, WarmSettings};
 use crate::responses::zone::Answering;
 use crate::serve::ServeOptions;
 use crate::serve::respond::{Chaos, Forwarding, Settings, SubnetFirst};
+use crate::sys;
 
 /// Where DNS is served, and by how many threads; `None`: it is not. What they follow is not in it yet.
 pub fn serve_options(config: &Config) -> Option<ServeOptions> {
@@ -186,6 +187,5 @@ fn address_source(source: IpSource) -> AddressSource {
 
 /// The machine's name, for `hostname.bind`.
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "localhost".into(), |name| name.trim().into())
+    sys::host::name().unwrap_or_else(|_| "localhost".into())
 }

@@ -10,9 +10,9 @@
 //! Why kept ones: a socket that stays open goes on receiving while nobody reads, UDP datagrams in its
 //! buffer and TCP connections in its backlog, and the kernel steers to it as before. So a stop needs
 //! neither to steer elsewhere nor to win a race against what is just coming in: it stops reading, and
-//! the next process reads on. That holds for `restart`, for an upgrade, and for a crash; it follows
-//! Listener, Port and Workers by itself, and each core keeps its own socket. After a `stop` the manager
-//! closes them, as whoever stops a name server wants.
+//! the next process reads on. That holds for `restart`, for an upgrade and, but for what it had in hand,
+//! for a crash; it follows Listener, Port and Workers by itself, and each core keeps its own socket.
+//! After a `stop` the manager closes them, as whoever stops a name server wants.
 //!
 //! The unit's stay over `stop` and `start` as well. They belong to the manager's user, next to whose
 //! sockets the kernel lets no other user bind (SO_REUSEPORT is for one user's), so that all workers
@@ -36,6 +36,8 @@ const KEPT: &str = "dns.";
 pub struct Handed {
     pub udp: Passed<UdpSocket>,
     pub tcp: Passed<TcpListener>,
+    /// What was told of last.
+    unused: Vec<(&'static str, SocketAddr)>,
 }
 
 /// Sockets of one kind.
@@ -111,18 +113,21 @@ impl Handed {
         ips.any(|own| own == ip || super::groups::overlap(own, ip))
     }
 
-    /// Says, for each address that the socket unit has and nobody uses, what to do.
-    pub fn tell_of_unused(&self, listeners: &[SocketAddr]) {
-        let udp = self.udp.unit.iter().map(|(at, _)| ("ListenDatagram", at));
-        let tcp = self.tcp.unit.iter().map(|(at, _)| ("ListenStream", at));
-        for (key, address) in udp.chain(tcp) {
-            if !listeners.iter().any(|at| is_same(*at, *address)) {
-                tracing::warn!(
-                    "the socket unit has {key}={address}, which nobody reads: it is not in Listener \
-                     and Port; give rollcall.socket their addresses, or disable it"
-                );
-            }
+    /// Says, for each address that the socket unit has and nobody uses, what to do; once, until it is
+    /// used.
+    pub fn tell_of_unused(&mut self, listeners: &[SocketAddr]) {
+        let udp = self.udp.unit.iter().map(|(at, _)| ("ListenDatagram", *at));
+        let tcp = self.tcp.unit.iter().map(|(at, _)| ("ListenStream", *at));
+        let is_unused =
+            |(_, at): &(&str, SocketAddr)| !listeners.iter().any(|one| is_same(*one, *at));
+        let unused: Vec<_> = udp.chain(tcp).filter(is_unused).collect();
+        for (key, address) in unused.iter().filter(|one| !self.unused.contains(one)) {
+            tracing::warn!(
+                "the socket unit has {key}={address}, which nobody reads: it is not in Listener and \
+                 Port; give rollcall.socket their addresses, or disable it"
+            );
         }
+        self.unused = unused;
     }
 }
 

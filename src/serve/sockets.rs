@@ -98,14 +98,17 @@ pub fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener.into())
 }
 
-/// Does what `open_udp` does where it still can be done.
+/// Does what `open_udp` does where it still can be done. What the service manager set stays: it may have
+/// had leave for more than we.
 pub fn prepare_handed_udp(udp: &Socket, address: SocketAddr) -> io::Result<()> {
-    // The kernel tells twice of what it was asked for; the manager may have had leave for more than we.
-    if udp.recv_buffer_size()? < 2 * UDP_SOCKET_BUFFER_BYTES {
-        return prepare_udp(udp, address);
+    match udp.recv_buffer_size()? <= UDP_BUFFER_UNSET_BYTES {
+        true => prepare_udp(udp, address),
+        false => receive_destination(udp, address),
     }
-    receive_destination(udp, address)
 }
+
+/// Nobody set a buffer that is no larger: the kernel's default. What is set without privilege is larger.
+const UDP_BUFFER_UNSET_BYTES: usize = 212_992;
 
 /// Does what `open_listener` does where it still can be done.
 pub fn prepare_handed_listener(listener: &Socket) -> io::Result<()> {

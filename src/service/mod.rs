@@ -19,7 +19,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use sd_notify::NotifyState;
 use tracing::{debug, warn};
 
-use crate::limits::{SERVICE_TICK, SERVICE_WORDS_MAX, WATCHDOG_PARTS};
+use crate::limits::{SERVICE_FIRST_LOOK, SERVICE_TICK, SERVICE_WORDS_MAX, WATCHDOG_PARTS};
 use crate::responses::publish::Published;
 use crate::stats::freshness::SharedFreshness;
 use crate::stats::pulse::{Pulse, Vigil};
@@ -110,21 +110,20 @@ impl Service {
         }
     }
 
-    /// Has the manager keep these sockets for the next process and no others of ours. False: it does
-    /// not, or there is none.
+    /// Has the manager keep these sockets for the next process and no others of ours. False: it keeps
+    /// none, or there is no manager.
     pub fn keep(&mut self, sockets: &[(String, BorrowedFd<'_>)]) -> bool {
         if self.speaker.is_none() {
             return false;
         }
         let wanted: BTreeSet<_> = sockets.iter().map(|(name, _)| name.clone()).collect();
-        let told = self.tell_of(&wanted, sockets);
-        if let Err(error) = &told {
-            warn!(
-                "the service manager does not keep the sockets, so that a restart may lose queries: {error}"
-            );
+        match self.tell_of(&wanted, sockets) {
+            Ok(()) => self.kept = wanted,
+            Err(error) => warn!(
+                "the service manager may not keep the sockets, so that a restart may lose queries: {error}"
+            ),
         }
-        self.kept = wanted;
-        told.is_ok()
+        !self.kept.is_empty()
     }
 
     fn tell_of(
@@ -170,6 +169,7 @@ struct Speech {
     seen: Seen,
     status: String,
     is_ready: bool,
+    has_become_ready: bool,
     vigil: Vigil,
     /// How often the threads are asked whether they go round, and when next. `None`: nobody wants it.
     watchdog: Option<(Duration, Instant)>,
@@ -181,6 +181,7 @@ impl Speech {
             seen,
             status: String::new(),
             is_ready: false,
+            has_become_ready: false,
             vigil: Vigil::default(),
             watchdog: watchdog.map(|every| (every, Instant::now() + every)),
         }
@@ -210,6 +211,11 @@ impl Speech {
                 self.look();
                 look_at = now + SERVICE_TICK;
             }
+            if self.has_become_ready {
+                // A moment later more is known than that there is a table.
+                self.has_become_ready = false;
+                look_at = now + SERVICE_FIRST_LOOK;
+            }
             self.feed(now);
         }
     }
@@ -220,14 +226,13 @@ impl Speech {
         let served = snapshot.filter(|snapshot| !snapshot.is_partial());
         let names = served.map(|snapshot| snapshot.table.name_count());
         let status = status_line(names, &self.seen.freshness.read());
-        let becomes_ready = names.is_some() && !self.is_ready;
-        if becomes_ready {
-            self.is_ready = true;
-            tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        if names.is_some() && !self.is_ready {
+            (self.is_ready, self.has_become_ready) = (true, true);
+            tell(&[NotifyState::Ready]);
         } else if status != self.status {
             tell(&[NotifyState::Status(&status)]);
+            self.status = status;
         }
-        self.status = status;
     }
 
     fn feed(&mut self, now: Instant) {

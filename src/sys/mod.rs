@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod block;
 pub mod control;
 pub mod descriptors;
+pub mod host;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;

@@ -126,7 +126,8 @@ fn send(sockets: &[UdpSocket], waiting: &[AtomicBool], query: &[u8], shared: &Sh
     while !shared.ending.load(Ordering::SeqCst) {
         let due = begin.elapsed().as_millis() as usize * PER_MILLISECOND;
         // A machine that was busy elsewhere catches up, but not with a burst that no buffer holds.
-        for _ in sent..due.min(sent + 100 * PER_MILLISECOND) {
+        let due = due.min(sent + 100 * PER_MILLISECOND);
+        while sent < due {
             let (socket, id) = (sent % SOCKETS, sent / SOCKETS % IDS);
             query[..2].copy_from_slice(&(id as u16).to_be_bytes());
             waiting[socket * IDS + id].store(true, Ordering::SeqCst);
