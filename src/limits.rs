@@ -429,7 +429,7 @@ pub const REFRESH_STOP_MAX: Duration = Duration::from_millis(700);
 
 /// Where sockets were open before the process, what waits there waits so long for the first records, which
 /// a warm start has at once: longer than a small cluster's state takes, shorter than clients wait.
-pub const FIRST_RECORDS_MAX: Duration = Duration::from_secs(1);
+pub const FIRST_RECORDS_MAX: Duration = Duration::from_secs(2);
 /// How often the service manager's status line is looked at.
 pub const SERVICE_TICK: Duration = Duration::from_secs(1);
 /// And after it was said to be ready.

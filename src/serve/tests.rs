@@ -449,3 +449,4 @@ fn stop_joins_idle_and_busy_workers_within_a_second() {
 }
 
 mod listeners;
+mod managed;

@@ -92,7 +92,7 @@ impl Asking {
         let count = |it: &AtomicUsize| it.load(Ordering::SeqCst);
         shared.ending.store(true, Ordering::SeqCst);
         // Only what is lost is waited for in vain.
-        let end = Instant::now() + DEADLINE / 4;
+        let end = Instant::now() + DEADLINE;
         while count(&shared.udp_answered) < count(&shared.udp_asked) && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
         }

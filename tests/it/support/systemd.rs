@@ -31,7 +31,7 @@ pub struct Unit {
 struct Heard {
     words: Vec<String>,
     kept: Vec<String>,
-    has_started: bool,
+    process: Option<u64>,
     ended: Option<i64>,
     listening: usize,
 }
@@ -133,7 +133,7 @@ impl Unit {
             "do": "start", "arguments": [env!("CARGO_BIN_EXE_rollcall")], "variables": variables,
             "directory": *self.folder, "log": self.folder.join("log"), "listen_pid": listen_pid,
         }));
-        wait_until("process of the unit", || self.heard().has_started);
+        wait_until("process of the unit", || self.heard().process.is_some());
     }
 
     /// Waits until it said this since its start.
@@ -160,6 +160,19 @@ impl Unit {
 
     pub fn signal(&mut self, name: &str) {
         self.order(json!({"do": "signal", "name": name}));
+    }
+
+    /// Has it stand still, threads and all, as SIGSTOP does; it goes on with SIGCONT.
+    pub fn freeze(&mut self) {
+        self.signal("STOP");
+        let process = self.heard().process.expect("it runs");
+        wait_until("stillness", || {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+            let stat = stat.expect("the process is there");
+            // Behind the name, which is in brackets.
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T'))
+        });
     }
 
     /// The first half of `systemctl restart`: what is kept stays.
@@ -201,7 +214,7 @@ impl Heard {
         if event["kept"].is_array() {
             self.kept = texts(&event["kept"]);
         }
-        self.has_started |= event["started"].is_number();
+        self.process = event["started"].as_u64().or(self.process);
         self.ended = event["ended"].as_i64().or(self.ended);
         self.listening += usize::from(event["listens"].is_number());
     }
