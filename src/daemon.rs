@@ -166,7 +166,12 @@ impl Daemon {
             .map(|mut options| {
                 // What waits there is to be answered, and not with SERVFAIL.
                 options.starts_closed = !handed.is_empty();
-                start_server((None, &handed), options, &published, (&outside, &query_logger))
+                start_server(
+                    (None, &handed),
+                    options,
+                    &published,
+                    (&outside, &query_logger),
+                )
             })
             .transpose()?;
         let engine = SharedEngine::default();

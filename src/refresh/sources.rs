@@ -305,7 +305,7 @@ impl Crank {
             return self.tell_error(SourceKind::Poll, text.to_owned());
         }
         let differences = Differences::between(&self.live, &mut state, &touched);
-        if differences.len() > 0 {
+        if !differences.is_empty() {
             self.freshness.update(|it| it.checks_differing += 1);
         }
         if differences.len() > CHECK_MENDED_MAX.max(cluster.tasks.len() / 10) {

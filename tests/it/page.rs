@@ -177,8 +177,14 @@ fn page_asks_for_the_token_and_lists_no_changed_name_without() {
     browser.wait_for("!document.querySelector('#token-form').hidden");
     browser.press(TAB);
     for (token, shown) in [
-        ("wrong", "document.querySelector('#told').textContent.includes('not the token')"),
-        ("tokentokentoken", "document.querySelectorAll('#hits button').length > 0"),
+        (
+            "wrong",
+            "document.querySelector('#told').textContent.includes('not the token')",
+        ),
+        (
+            "tokentokentoken",
+            "document.querySelectorAll('#hits button').length > 0",
+        ),
     ] {
         browser.run("document.querySelector('#token').value = ''");
         browser.press(token);

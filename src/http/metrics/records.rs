@@ -40,7 +40,7 @@ pub fn table(
     sheet.one(&f::TABLE_PUBLISHED, published)?;
     sheet.count(&f::TABLE_PUBLISHES, freshness.publishes)?;
     sheet.one(&f::TABLE_BUILD, freshness.build_total.as_secs_f64())?;
-    let last = (freshness.publishes > 0).then(|| freshness.build_last.as_secs_f64());
+    let last = (freshness.publishes > 0).then_some(freshness.build_last.as_secs_f64());
     sheet.one(&f::TABLE_BUILD_LAST, last)?;
     let counts = &freshness.counts;
     sheet.count(&f::NAMES_LEFT_OUT, counts.names_left_out)?;
