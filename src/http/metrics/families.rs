@@ -60,11 +60,11 @@ families! {
     FORWARDED = Counter "rollcall_forward_queries" in Count by []:
         "names that other resolvers were asked for";
     FORWARD_FAILURES = Counter "rollcall_forward_failures" in Count by []:
-        "of them: nobody answered in time";
+        "of them: no resolver had a usable answer in time";
     FORWARD_OVERFLOWS = Counter "rollcall_forward_overflows" in Count by []:
-        "of them: given up, because too many were under way";
+        "queries given up, because too many were under way";
     FORWARD_IN_FLIGHT = Gauge "rollcall_forward_in_flight" in Count by []:
-        "of them: under way";
+        "names that others are asked for at present";
     CACHE_HITS = Counter "rollcall_cache_hits" in Count by []:
         "answers of others that were remembered";
     CACHE_MISSES = Counter "rollcall_cache_misses" in Count by []:
