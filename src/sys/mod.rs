@@ -11,6 +11,7 @@ pub mod host;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;
+mod pages;
 pub mod passed;
 pub mod prefetch;
 pub mod priority;

@@ -1,11 +1,11 @@
 //! The buffers and headers of a batch. In: places by index. Out: raw pointers to them; no reference is
 //! made here to what the kernel may be writing.
 
-use std::alloc::{self, Layout};
 use std::ptr::NonNull;
 
 use crate::limits::{UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX};
 use crate::sys::control::CONTROL_BYTES;
+use crate::sys::pages;
 use crate::sys::prefetch::CACHE_LINE_BYTES;
 
 /// What one receive can hand over: an IP packet's worth, which is many datagrams where the kernel put
@@ -83,22 +83,16 @@ pub struct Arena(NonNull<Shared>);
 impl Arena {
     /// All octets are zero.
     pub fn new() -> Self {
-        let layout = Layout::new::<Shared>();
-        // SAFETY: the layout of `Shared` has a size above zero.
-        let memory = unsafe { alloc::alloc_zeroed(layout) };
         // All fields are integers, arrays of them or raw pointers: zero bits are a value of each.
-        match NonNull::new(memory.cast::<Shared>()) {
-            Some(shared) => Self(shared),
-            None => alloc::handle_alloc_error(layout),
-        }
+        Self(pages::map_zeroed())
     }
 }
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: it came from alloc_zeroed with this layout and is freed here only; nothing in it has
-        // a destructor, and no kernel call is under way.
-        unsafe { alloc::dealloc(self.0.as_ptr().cast(), Layout::new::<Shared>()) };
+        // SAFETY: it came from `map_zeroed` and is freed here only; nothing in it has a destructor, and no
+        // kernel call is under way.
+        unsafe { pages::unmap(self.0) };
     }
 }
 

@@ -1,7 +1,6 @@
 //! The memory that a ring and the kernel share. In: places by index. Out: raw pointers to them, and
 //! the ring of free buffers. It makes no reference to what the kernel may be writing.
 
-use std::alloc::{self, Layout};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -13,6 +12,7 @@ use crate::limits::{
 };
 use crate::sys::control::CONTROL_BYTES;
 use crate::sys::mmsg::{Lines, RESPONSE_STRIDE_BYTES, odd_lines};
+use crate::sys::pages;
 use crate::sys::prefetch::CACHE_LINE_BYTES;
 
 /// What the kernel writes in front of each message (linux/io_uring.h, struct io_uring_recvmsg_out).
@@ -83,13 +83,8 @@ pub struct Arena {
 impl Arena {
     /// For so many sockets, at least 1.
     pub fn new(sockets: usize) -> Self {
-        let layout = Layout::new::<Shared>();
-        // SAFETY: the layout of `Shared` has a size above zero.
-        let memory = unsafe { alloc::alloc_zeroed(layout) };
         // All fields are integers, arrays of them or raw pointers: zero bits are a value of each.
-        let Some(shared) = NonNull::new(memory.cast::<Shared>()) else {
-            alloc::handle_alloc_error(layout)
-        };
+        let shared = pages::map_zeroed();
         let mut arena = Self {
             shared,
             tails: [0; UDP_SOCKETS_PER_WORKER_MAX],
@@ -111,9 +106,9 @@ impl Arena {
     ///
     /// Nothing in the kernel may refer to this memory any more.
     pub unsafe fn free(self) {
-        // SAFETY: it came from alloc_zeroed with this layout; nothing in it has a destructor, and the
-        // kernel is done with it, as the caller says.
-        unsafe { alloc::dealloc(self.shared.as_ptr().cast(), Layout::new::<Shared>()) };
+        // SAFETY: it came from `map_zeroed`; nothing in it has a destructor, and the kernel is done with it,
+        // as the caller says.
+        unsafe { pages::unmap(self.shared) };
     }
 
     /// Where a socket's ring of free buffers begins: at a page.
