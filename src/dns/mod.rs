@@ -7,6 +7,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+pub mod frames;
 pub mod message;
 pub mod name;
 pub mod subnet;

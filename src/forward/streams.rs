@@ -3,7 +3,7 @@
 //! used by many queries at once (RFC 7766, 6.2.1.1); what it holds is bounded, and nothing here waits.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,11 @@ use mio::{Interest, Registry, Token};
 
 use super::numbers::Numbers;
 use super::sockets::Sent;
-use crate::dns::message::HEADER_BYTES;
+use crate::dns::frames::{Frame, Frames, LENGTH_BYTES};
 use crate::limits::{
     TCP_MESSAGE_BYTES_MAX, UPSTREAM_PENDING_PER_SOCKET_MAX, UPSTREAM_STREAM_IDLE_MAX,
 };
 
-const LENGTH_BYTES: usize = 2;
-/// Read at once.
-const READ_BYTES: usize = 16 * 1024;
 /// Queries that wait to be written.
 const OUTPUT_BYTES_MAX: usize = 4 * TCP_MESSAGE_BYTES_MAX;
 
@@ -37,7 +34,7 @@ struct Stream<T> {
     writable: bool,
     readable: bool,
     output: Vec<u8>,
-    input: Vec<u8>,
+    input: Frames,
     pending: HashMap<u16, Sent<T>>,
     used_at: Instant,
 }
@@ -131,7 +128,7 @@ impl<T: Copy> Streams<T> {
                 writable: false,
                 readable: false,
                 output: Vec::new(),
-                input: Vec::new(),
+                input: Frames::default(),
                 pending: HashMap::new(),
                 used_at: now,
             });
@@ -245,18 +242,13 @@ impl<T: Copy> Stream<T> {
 
     /// Takes the first whole message out of what was read. An error: it is none.
     fn next_message(&mut self) -> io::Result<Option<Message<T>>> {
-        let Some((length, rest)) = self.input.split_first_chunk::<LENGTH_BYTES>() else {
-            return Ok(None);
+        let bytes = match self.input.frame() {
+            Frame::Incomplete => return Ok(None),
+            Frame::Bad => return Err(io::ErrorKind::InvalidData.into()),
+            Frame::Message(bytes) => bytes,
         };
-        let bytes = usize::from(u16::from_be_bytes(*length));
-        if bytes < HEADER_BYTES {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let Some(message) = rest.get(..bytes) else {
-            return Ok(None);
-        };
-        let message = message.to_vec();
-        self.input.drain(..LENGTH_BYTES + bytes);
+        let message = self.input.message(bytes).to_vec();
+        self.input.consume(bytes);
         let id = message.first_chunk().map(|id| u16::from_be_bytes(*id));
         let sent = id.and_then(|id| self.pending.get(&id)).copied();
         Ok(Some((message, sent)))
@@ -264,12 +256,7 @@ impl<T: Copy> Stream<T> {
 
     /// Reads once. Called only while the first message is incomplete: what is kept has the length of one.
     fn fill(&mut self) -> io::Result<()> {
-        let kept = self.input.len();
-        self.input.resize(kept + READ_BYTES, 0);
-        let space = self.input.get_mut(kept..).unwrap_or_default();
-        let result = self.stream.read(space);
-        self.input.truncate(kept + *result.as_ref().unwrap_or(&0));
-        match result {
+        match self.input.fill(&mut self.stream) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {

@@ -1,7 +1,7 @@
 //! One TCP connection. In: octets, cut anywhere. Out: an answer for each whole message, in order
 //! (RFC 7766, 8). Its buffers have bounds, and what the client does not read stops its own turn only.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -9,11 +9,11 @@ use mio::net::TcpStream;
 
 use super::worker::Answering;
 use super::{Client, Outcome, Respond, Transport};
-use crate::dns::message::HEADER_BYTES;
+use crate::dns::frames::{Frame, Frames, LENGTH_BYTES};
 use crate::forward::{self, Way};
 use crate::limits::{
-    FORWARD_PER_CONNECTION_MAX, TCP_INPUT_BYTES_MIN, TCP_MESSAGE_BYTES_MAX,
-    TCP_OUTPUT_KEPT_BYTES_MAX, TCP_PENDING_BYTES_MAX,
+    FORWARD_PER_CONNECTION_MAX, TCP_MESSAGE_BYTES_MAX, TCP_OUTPUT_KEPT_BYTES_MAX,
+    TCP_PENDING_BYTES_MAX,
 };
 use crate::stats::CloseReason;
 use crate::stats::query_log::Asked;
@@ -38,7 +38,7 @@ pub struct Connection {
     pub was_asked: bool,
     /// Queries whose answers come later.
     forwarded: usize,
-    input: Input,
+    input: Frames,
     output: Vec<u8>,
     /// No more messages are taken; it closes when its answers are sent.
     ending: Option<CloseReason>,
@@ -53,17 +53,6 @@ pub enum Turn {
     Again,
     Close(CloseReason),
 }
-
-/// What the next octets of the input are.
-enum Frame {
-    Incomplete,
-    /// A message of this many octets, after its length.
-    Message(usize),
-    /// Too short for a header: there is no way to answer it, and what follows is not to be trusted.
-    Bad,
-}
-
-const LENGTH_BYTES: usize = 2;
 
 impl Connection {
     pub fn new(stream: TcpStream, peer: IpAddr, now: Instant) -> Self {
@@ -84,7 +73,7 @@ impl Connection {
             serial: 0,
             was_asked: false,
             forwarded: 0,
-            input: Input::default(),
+            input: Frames::default(),
             output: Vec::new(),
             ending: None,
         }
@@ -186,7 +175,7 @@ impl Connection {
                 }
             };
             let answer = answer.and_then(|bytes| response.get(..bytes));
-            self.input.consume(LENGTH_BYTES + bytes);
+            self.input.consume(bytes);
             if let Some(answer) = answer {
                 self.progress_at = now;
                 if answering.tap.is_on() {
@@ -267,67 +256,4 @@ fn push_answer(output: &mut Vec<u8>, answer: &[u8]) {
     }
     output.extend_from_slice(&length.to_be_bytes());
     output.extend_from_slice(answer);
-}
-
-/// Octets received and not yet consumed: `buffer[start..end]`. The buffer is small, grows only as
-/// octets come (a stated length alone gets no memory), to one message of the largest size.
-#[derive(Default)]
-struct Input {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    fn frame(&self) -> Frame {
-        let waiting = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let Some((length, rest)) = waiting.split_first_chunk::<LENGTH_BYTES>() else {
-            return Frame::Incomplete;
-        };
-        let bytes = usize::from(u16::from_be_bytes(*length));
-        if bytes < HEADER_BYTES {
-            Frame::Bad
-        } else if rest.len() < bytes {
-            Frame::Incomplete
-        } else {
-            Frame::Message(bytes)
-        }
-    }
-
-    /// The first message, whose length `frame` told.
-    fn message(&self, bytes: usize) -> &[u8] {
-        let start = self.start + LENGTH_BYTES;
-        self.buffer.get(start..start + bytes).unwrap_or_default()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.start = (self.start + bytes).min(self.end);
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-            if self.buffer.len() > TCP_INPUT_BYTES_MIN {
-                self.buffer = Vec::new();
-            }
-        }
-    }
-
-    /// Reads once. Called only while the first message is incomplete, so there is room to make.
-    fn fill(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
-        if self.end == self.buffer.len() {
-            if self.start > 0 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                self.end -= self.start;
-                self.start = 0;
-            } else {
-                let bytes = (2 * self.buffer.len())
-                    .clamp(TCP_INPUT_BYTES_MIN, LENGTH_BYTES + TCP_MESSAGE_BYTES_MAX);
-                self.buffer.reserve_exact(bytes - self.end);
-                self.buffer.resize(bytes, 0);
-            }
-        }
-        let space = self.buffer.get_mut(self.end..).unwrap_or_default();
-        let bytes = stream.read(space)?;
-        self.end += bytes;
-        Ok(bytes)
-    }
 }
