@@ -57,8 +57,8 @@ impl Subnet {
     /// IPv4 nor IPv6, a prefix longer than an address, octets that are not as many as it takes.
     pub fn from_option(data: &[u8]) -> Option<Self> {
         let (head, address) = data.split_first_chunk::<HEAD_BYTES>()?;
-        let [_, family, prefix_bits, _] = *head;
-        let octet_count: u8 = match family {
+        let [f0, f1, prefix_bits, _] = *head;
+        let octet_count: u8 = match u16::from_be_bytes([f0, f1]) {
             1 => 4,
             2 => 16,
             _ => return None,
@@ -214,6 +214,7 @@ mod tests {
         for wrong in [
             &[][..],
             &[0, 3, 0, 0],
+            &[1, 1, 24, 0, 10, 1, 1],
             &[0, 1, 33, 0, 1, 1, 1, 1, 1],
             &[0, 1, 24, 0, 10, 1],
         ] {
