@@ -58,6 +58,9 @@ pub fn nameservers(
 fn address(text: &str, index_of: impl Fn(&str) -> Option<u32>) -> Option<SocketAddr> {
     if let Some((ip, scope)) = text.split_once('%') {
         let ip: Ipv6Addr = ip.parse().ok()?;
+        if let Some(ip) = ip.to_ipv4_mapped() {
+            return Some(SocketAddr::new(ip.into(), PORT));
+        }
         let scope = scope.parse().ok().or_else(|| index_of(scope))?;
         return Some(SocketAddrV6::new(ip, PORT, 0, scope).into());
     }
@@ -119,6 +122,8 @@ mod tests {
             "2001:db8::9",
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.9",
+            "::ffff:127.0.0.1%eth0",
+            "::ffff:10.0.0.9%1",
         ] {
             let text = format!("nameserver {ip}\nnameserver 10.0.0.1\n");
             assert_eq!(found(&text), ["10.0.0.1:53"], "{ip}");
