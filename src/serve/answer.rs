@@ -376,9 +376,9 @@ impl<'b> Answer<'b> {
     }
 
     /// The SOA of a negative answer (RFC 2308, 3), from its type on. Its owner is the zone's apex: the end
-    /// of the question's name, unless wildcards were cut out of that.
+    /// of the question's name, unless wildcards were cut out of that, or a CNAME led to another name.
     pub fn negative(&mut self, behind_owner: &[u8], apex: &[u8], query: &Query) {
-        let fitted = if query.wildcard {
+        let fitted = if query.wildcard || self.owner != TO_QUESTION {
             self.put2(apex, behind_owner)
         } else {
             let name_end = query.question_end - 4;

@@ -9,6 +9,7 @@ use crate::dns::message::Query;
 use crate::dns::name::{is_at_or_below, labels};
 use crate::dns::subnet::Subnet;
 use crate::dns::{Rcode, rtype};
+use crate::responses::zone::Zone;
 
 /// Whose a name outside the domain is.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,6 +92,16 @@ impl Special {
         if !any && query.qtype != rtype::A && query.qtype != rtype::AAAA {
             answer.negative(SPECIAL_SOA, apex, query);
         }
+    }
+}
+
+impl Owned<'_> {
+    /// No address of ours has the name.
+    pub fn deny(&self, zone: &Zone, query: &Query, answer: &mut Answer<'_>) {
+        if !self.is_inner {
+            answer.rcode(Rcode::NxDomain);
+        }
+        answer.negative(&zone.negative_soa, self.apex, query);
     }
 }
 

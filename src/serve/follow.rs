@@ -4,6 +4,7 @@
 
 use super::Client;
 use super::answer::{Answer, POINTER_MAX, record_head};
+use super::elsewhere::{self, Place};
 use super::respond::{Filled, Turn};
 use crate::dns::message::{Query, flag};
 use crate::dns::name::{is_at_or_below, is_below};
@@ -166,6 +167,9 @@ impl Turn<'_> {
             };
             let (owner, entry) = self.look_up(snapshot, target);
             if let Owner::Others = owner {
+                if self.fill_target(snapshot, query, target, answer) {
+                    return Filled::Answered;
+                }
                 // Without RD nobody else is asked (RFC 1034, 4.3.1).
                 if query.flags & flag::RD != 0 && self.may_forward(client) {
                     return Filled::Follow { target_at };
@@ -192,6 +196,22 @@ impl Turn<'_> {
             }
         }
         Filled::Answered
+    }
+
+    /// A name of others that is nobody's but ours to answer (see `elsewhere`); false: it is another one.
+    fn fill_target(
+        &self,
+        snapshot: &Snapshot,
+        query: &Query,
+        target: &[u8],
+        answer: &mut Answer<'_>,
+    ) -> bool {
+        match elsewhere::place(target, &self.settings.reverse_zones) {
+            Place::Special(special) => special.fill(query, answer),
+            Place::Reverse(Some(owned)) => owned.deny(snapshot.table.zone(), query, answer),
+            Place::Reverse(None) | Place::Outside => return false,
+        }
+        true
     }
 
     fn look_up<'s>(&self, snapshot: &'s Snapshot, target: &[u8]) -> (Owner, Option<Entry<'s>>) {

@@ -405,10 +405,7 @@ impl Turn<'_> {
             (_, None) => return self.forward(client, answer),
             (Some(snapshot), Some(owned)) => {
                 self.authoritative(answer);
-                if !owned.is_inner {
-                    answer.rcode(Rcode::NxDomain);
-                }
-                answer.negative(&snapshot.table.zone().negative_soa, owned.apex, query);
+                owned.deny(snapshot.table.zone(), query, answer);
             }
             (None, Some(_)) => answer.rcode(Rcode::ServFail),
         }
