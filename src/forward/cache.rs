@@ -258,7 +258,7 @@ impl Entry {
         } else if fits(needed) {
             (needed, [answers, authorities, 0], false)
         } else {
-            (&[][..], [0; 3], true)
+            (&[] as &[u8], [0; 3], true)
         };
         let length = question_octets.len() + records.len() + opt_bytes;
         let out = out.get_mut(..length)?;
