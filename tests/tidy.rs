@@ -218,7 +218,7 @@ fn files_are_short_enough_to_read() {
 fn packet_code_cannot_panic() {
     let mut breaches = Vec::new();
     for file in sources("src") {
-        if !matches!(file.module().as_str(), "serve" | "dns") {
+        if !matches!(file.module().as_str(), "serve" | "dns" | "forward") {
             continue;
         }
         for (number, line) in file.code_without_tests() {
@@ -412,14 +412,43 @@ fn changelog_names_the_present_version() {
 }
 
 #[test]
-fn every_fuzz_target_has_seeds() {
+fn every_fuzz_target_has_seeds_a_harness_and_a_line_in_the_readme() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (readme, manifest) = (read("README.md"), read("fuzz/Cargo.toml"));
+    let replayed = read("tests/replay/main.rs");
     let mut breaches = Vec::new();
-    for target in files_below(&root.join("fuzz/fuzz_targets"), &["rs"]) {
-        let name = target.file_stem().unwrap_or_default();
-        let seeds = fs::read_dir(root.join("fuzz/corpus").join(name));
-        if seeds.map_or(0, Iterator::count) == 0 {
-            breaches.push(format!("{}:1: no seeds in fuzz/corpus", target.display()));
+    let targets = files_below(&root.join("fuzz/fuzz_targets"), &["rs"]);
+    assert!(!targets.is_empty());
+    for target in targets {
+        let name = target.file_stem().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(&target).unwrap_or_default();
+        let has_seeds = !files_below(&root.join("fuzz/corpus").join(&*name), &[]).is_empty();
+        let rules = [
+            (has_seeds, "no seeds in fuzz/corpus"),
+            (
+                root.join(format!("fuzz/harness/{name}.rs")).is_file(),
+                "no harness in fuzz/harness",
+            ),
+            (
+                text.contains(&format!("rollcall_fuzz::{name}::run(")),
+                "it does not run its harness",
+            ),
+            (text.lines().count() == 3, "a target has three lines"),
+            (
+                readme.contains(&format!("| `{name}` | ")),
+                "no line in README.md",
+            ),
+            (
+                manifest.contains(&format!("name = \"{name}\"")),
+                "not in fuzz/Cargo.toml",
+            ),
+            (
+                replayed.contains(&format!("    {name}")),
+                "tests/replay does not replay it",
+            ),
+        ];
+        for (_, rule) in rules.iter().filter(|(holds, _)| !holds) {
+            breaches.push(format!("fuzz/fuzz_targets/{name}.rs:1: {rule}"));
         }
     }
     none(breaches);

@@ -8,7 +8,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
-mod answers;
+pub mod answers;
 pub mod cache;
 mod flights;
 pub mod follow;

@@ -15,7 +15,7 @@ mod live;
 pub mod metrics;
 mod names;
 mod page;
-mod route;
+pub mod route;
 mod samples;
 mod serve;
 mod status;

@@ -7,8 +7,8 @@
 
 mod connection;
 mod fault;
-mod protocol;
-mod registered;
+pub mod protocol;
+pub mod registered;
 mod session;
 mod teller;
 

@@ -194,10 +194,16 @@ pub fn read(name: &str) -> String {
 }
 
 pub fn all_sources() -> Vec<Source> {
-    ["src", "tests", "benches", "fuzz/fuzz_targets"]
-        .into_iter()
-        .flat_map(sources)
-        .collect()
+    [
+        "src",
+        "tests",
+        "benches",
+        "fuzz/fuzz_targets",
+        "fuzz/harness",
+    ]
+    .into_iter()
+    .flat_map(sources)
+    .collect()
 }
 
 pub fn sources(folder: &str) -> Vec<Source> {
@@ -212,7 +218,13 @@ pub fn all_texts() -> Vec<Source> {
         &["md", "json", "service", "sh", "toml", "yaml"],
     ));
     texts_found.extend(texts(".ci", &[]));
-    for name in ["README.md", "Cargo.toml", "tests/run"] {
+    for name in [
+        "README.md",
+        "Cargo.toml",
+        "tests/run",
+        "fuzz/run",
+        "fuzz/Cargo.toml",
+    ] {
         let text = read(name);
         let name = name.to_owned();
         texts_found.push(Source { name, text });
