@@ -102,12 +102,7 @@ impl Case<'_> {
     }
 
     fn respond(&self, transport: Transport) -> (Outcome, Vec<u8>) {
-        let bytes = if transport == Transport::Udp {
-            1232
-        } else {
-            TCP_BYTES_MAX
-        };
-        let mut response = vec![0xee; bytes];
+        let mut response = buffer(transport);
         let client = Client {
             transport,
             ..self.client
@@ -124,14 +119,7 @@ impl Case<'_> {
     /// In the middle of a batch it is answered alike.
     fn respond_in_batch(&self, client: Client, (outcome, response): (Outcome, &[u8])) {
         const PLACE: usize = 63;
-        let mut other = vec![
-            0xee;
-            if client.transport == Transport::Udp {
-                1232
-            } else {
-                TCP_BYTES_MAX
-            }
-        ];
+        let mut other = buffer(client.transport);
         let mut responder = Responder::new(&self.settings, self.seed);
         responder.begin_batch();
         responder.read(self.snapshot(), PLACE, &self.message);
@@ -382,6 +370,15 @@ impl Case<'_> {
             "{near} is not first: {answers:#?}"
         );
     }
+}
+
+/// As large as the workers' own.
+fn buffer(transport: Transport) -> Vec<u8> {
+    let bytes = match transport {
+        Transport::Udp => 1232,
+        Transport::Tcp => TCP_BYTES_MAX,
+    };
+    vec![0xee; bytes]
 }
 
 fn sorted(records: &[Record]) -> Vec<Record> {
