@@ -299,12 +299,9 @@ impl Expected {
             };
             let records = known.and_then(|known| known.exact(target));
             let records = records.map_or(&[][..], |(_, records)| records);
-            found.extend(
-                records
-                    .iter()
-                    .filter(|it| [A, AAAA].contains(&it.rtype))
-                    .cloned(),
-            );
+            // Those of a TTL of their own are left for who asks.
+            let is_told = |it: &&Record| [A, AAAA].contains(&it.rtype) && it.ttl == TTL;
+            found.extend(records.iter().filter(is_told).cloned());
         }
         found.sort();
         found.dedup();
