@@ -175,7 +175,7 @@ impl Entry {
         let life_seconds = bounded.min(bounds.ttl_max_seconds);
         let parts = KeyParts::of(key)?;
         let is_its = is_question_of(message, reply, parts.name, parts.qtype, parts.qclass);
-        if life_seconds == 0 || !is_its {
+        if life_seconds == 0 || !is_its || has_names_of_ttls(message, reply)? {
             return None;
         }
         let [_, answers, authorities, mut additionals] = walk::counts(message)?;
@@ -307,6 +307,17 @@ impl Entry {
             *ttl = shown.to_be_bytes();
         }
     }
+}
+
+/// Whether some name leads through a TTL, so that it would be another one when the TTL is. No server
+/// writes such a reply; what it says must not change while it is kept.
+fn has_names_of_ttls(message: &[u8], reply: &Reply) -> Option<bool> {
+    let mut records = Records::behind(message, reply.question_end)?.flatten();
+    Some(records.any(|record| {
+        let in_data = walk::names_in(message, &record);
+        let mut names = [Some(record.owner_at)].into_iter().chain(in_data).flatten();
+        names.any(|name| walk::is_made_of(message, name, &reply.ttl_places))
+    }))
 }
 
 /// Where the first additional record stands, be it OPT.

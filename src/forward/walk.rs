@@ -178,26 +178,30 @@ impl<'m> Labels<'m> {
     /// The next label with its length octet; that of the root is the last. `None`: malformed.
     fn step(&mut self) -> Option<&'m [u8]> {
         loop {
-            let length = *self.message.get(self.at)?;
-            if usize::from(length) <= LABEL_BYTES_MAX {
-                let label = self.at..self.at + 1 + usize::from(length);
-                self.at = label.end;
-                self.octets += label.len();
-                return self
-                    .message
-                    .get(label)
-                    .filter(|_| self.octets <= NAME_BYTES_MAX);
+            let (place, is_label) = self.piece()?;
+            if is_label {
+                return self.message.get(place);
             }
-            let target = usize::from(u16_at(self.message, self.at)?)
-                .checked_sub(0xc000)
-                .filter(|target| (HEADER_BYTES..self.before).contains(target))?;
-            self.end.get_or_insert(self.at + 2);
-            self.pointers += 1;
-            if self.pointers > NAME_POINTERS_MAX {
-                return None;
-            }
-            (self.at, self.before) = (target, target);
         }
+    }
+
+    /// Where the next label stands, or pointer, and whether it is a label. `None`: malformed.
+    fn piece(&mut self) -> Option<(Range<usize>, bool)> {
+        let at = self.at;
+        let length = usize::from(*self.message.get(at)?);
+        if length <= LABEL_BYTES_MAX {
+            self.at += 1 + length;
+            self.octets += 1 + length;
+            let is_whole = self.octets <= NAME_BYTES_MAX && self.at <= self.message.len();
+            return is_whole.then_some((at..self.at, true));
+        }
+        let target = usize::from(u16_at(self.message, at)?)
+            .checked_sub(0xc000)
+            .filter(|target| (HEADER_BYTES..self.before).contains(target))?;
+        self.end.get_or_insert(at + 2);
+        self.pointers += 1;
+        (self.at, self.before) = (target, target);
+        (self.pointers <= NAME_POINTERS_MAX).then_some((at..at + 2, false))
     }
 
     /// Where the name ends, once the root label was seen.
@@ -238,6 +242,38 @@ pub fn is_same_name(left: &[u8], left_at: usize, right: &[u8], right_at: usize) 
     false
 }
 
+/// Whether a name would be another one, or none, if the TTLs at these places, in rising order, were: it
+/// is made of their octets. Malformed names are.
+pub fn is_made_of(message: &[u8], at: usize, ttl_places: &[u16]) -> bool {
+    let mut labels = Labels::new(message, at);
+    loop {
+        let Some((place, is_label)) = labels.piece() else {
+            return true;
+        };
+        let passed = ttl_places.partition_point(|ttl_at| usize::from(*ttl_at) + 4 <= place.start);
+        let next = ttl_places.get(passed);
+        if next.is_some_and(|ttl_at| usize::from(*ttl_at) < place.end) {
+            return true;
+        }
+        if is_label && place.len() <= 1 {
+            return false;
+        }
+    }
+}
+
+/// Where the names stand in a record's data, for the types whose names may be compressed (RFC 3597, 4)
+/// and SRV.
+pub fn names_in(message: &[u8], record: &Record) -> [Option<usize>; 2] {
+    let at = record.data.start;
+    match record.rtype {
+        rtype::CNAME | rtype::NS | rtype::PTR => [Some(at), None],
+        rtype::SOA => [Some(at), name_end(message, at)],
+        rtype::SRV => [Some(at + 6), None],
+        rtype::MX => [Some(at + 2), None],
+        _ => [None, None],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +306,32 @@ mod tests {
             let message = [&HEAD[..], wrong].concat();
             assert_eq!(name_end(&message, 12), None, "{why}");
         }
+    }
+
+    #[test]
+    fn names_know_whose_octets_they_are_made_of() {
+        let message = [&HEAD[..], b"\x01a\x01b\0\x01c\xc0\x0e\xc0\x11"].concat();
+        for (name, places, is_made) in [
+            (12, &[17_u16][..], false),
+            (12, &[8], false),
+            (12, &[9], true),
+            (12, &[16], true),
+            // Its own octets, those of its pointer, and where that leads.
+            (17, &[13, 40], true),
+            (17, &[19], true),
+            (17, &[21], false),
+            // By two pointers; nothing of it stands at 12.
+            (21, &[12], true),
+            (21, &[8], false),
+            (21, &[23], false),
+        ] {
+            assert_eq!(
+                is_made_of(&message, name, places),
+                is_made,
+                "{name} {places:?}"
+            );
+        }
+        assert!(is_made_of(&message, 23, &[]), "no name at all");
     }
 
     #[test]

@@ -79,6 +79,19 @@ fn a_query() -> Vec<u8> {
 }
 
 #[test]
+fn reply_with_a_name_made_of_a_ttl_is_not_kept() {
+    let query = query("www.example", rtype::A, RD, &[]);
+    // Its TTL reads as the name `a.`, which another record has.
+    let first = a(QNAME, u32::from_be_bytes([1, b'a', 0, 5]), 1);
+    let ttl_at = query.len() as u8 + 6;
+    for (owner, kept) in [([0xc0, ttl_at], 0), ([0xc0, 12], 1)] {
+        let second = a(&owner, 300, 2);
+        let sections = [&[first.clone(), second][..], &[], &[]];
+        assert_eq!(Keeper::new().keep(&query, 0, sections), kept);
+    }
+}
+
+#[test]
 fn answer_is_written_for_the_question_that_is_asked() {
     let mut keeper = Keeper::new();
     let answers = [a(QNAME, 300, 1), a(QNAME, 300, 2)];
