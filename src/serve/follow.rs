@@ -199,6 +199,8 @@ impl Turn<'_> {
     }
 
     /// A name of others that is nobody's but ours to answer (see `elsewhere`); false: it is another one.
+    #[cold]
+    #[inline(never)]
     fn fill_target(
         &self,
         snapshot: &Snapshot,
