@@ -160,7 +160,8 @@ Rollcall answers its names: DNS on {dns}, HTTP on {http}. Try:
   curl http://{http}/v1/services/_cassandra-seed._tcp.{DOMAIN}.
   {program} explain --http {http} web.{DOMAIN}
 
-Tasks move, and Rollcall follows the master's events. Ctrl-C ends it.
+Tasks move, and Rollcall follows the master's events: http://{http}/ shows it in a
+browser. Ctrl-C ends it.
 "
     )
 }
