@@ -323,9 +323,10 @@ fn owned_zone(name: &[u8]) -> Option<(Vec<u8>, bool)> {
     let apex = zones.into_iter().find(|apex| is_within(name, apex))?;
     let is_ipv4 = is_within(name, &wire("in-addr.arpa"));
     let labels = ancestors(name).map(|it| &it[1..1 + usize::from(it[0])]);
-    let labels: Vec<&[u8]> = labels
-        .take_while(|label| *label != b"in-addr" && *label != b"ip6")
-        .collect();
+    let mut labels: Vec<&[u8]> = labels.collect();
+    // The last one: those before it may be called so too.
+    let is_tree = |label: &&[u8]| *label == b"in-addr" || *label == b"ip6";
+    labels.truncate(labels.iter().rposition(is_tree)?);
     let is_part = |label: &&[u8]| {
         let text = str::from_utf8(label).unwrap_or_default();
         match is_ipv4 {
