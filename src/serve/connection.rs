@@ -181,7 +181,7 @@ impl Connection {
                 if answering.tap.is_on() {
                     answering.tap.note(answer, || Asked {
                         client: self.client.address,
-                        over_tcp: true,
+                        transport: Transport::Tcp,
                         waited: false,
                     });
                 }

@@ -43,7 +43,7 @@ impl<'a> Post<'a> {
         if let Some(client) = client {
             self.tap.note(answer, || Asked {
                 client,
-                over_tcp: matches!(way, Way::Tcp { .. }),
+                transport: way.transport(),
                 waited: true,
             });
         }

@@ -136,7 +136,7 @@ fn log<B: Datagrams>(batch: &B, count: usize, tap: &Tap<'_>) {
     for (client, answer) in queued {
         tap.note(answer, || query_log::Asked {
             client,
-            over_tcp: false,
+            transport: Transport::Udp,
             waited: false,
         });
     }

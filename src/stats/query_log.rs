@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::dns::{class, name, rtype};
+use super::traffic::{QueryType, rcode_label};
+use crate::dns::message::HEADER_BYTES;
+use crate::dns::{Rcode, Transport, class, name, rtype};
 use crate::limits::{NAME_BYTES_MAX, QUERY_LOG_RECORDS_MAX};
 
 /// What all answering threads share of it.
@@ -108,7 +110,7 @@ impl<'a> Tap<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub client: IpAddr,
-    pub over_tcp: bool,
+    pub transport: Transport,
     /// Others were asked for it, and it was waited for.
     pub waited: bool,
 }
@@ -142,7 +144,7 @@ impl Record {
             asked,
         };
         let questions = number(4);
-        let wire = answer.get(HEADER_BYTES..).and_then(question_name);
+        let wire = answer.get(HEADER_BYTES..).and_then(name::first_name);
         if let Some(wire) = wire.filter(|_| questions > 0)
             && let Some(to) = record.name.get_mut(..wire.len())
         {
@@ -163,46 +165,32 @@ impl Record {
     }
 
     pub fn qtype(&self) -> Mnemonic {
-        let known = [
-            (rtype::A, "A"),
-            (rtype::NS, "NS"),
-            (rtype::CNAME, "CNAME"),
-            (rtype::SOA, "SOA"),
-            (rtype::PTR, "PTR"),
-            (15, "MX"),
-            (rtype::TXT, "TXT"),
-            (rtype::AAAA, "AAAA"),
-            (rtype::SRV, "SRV"),
-            (43, "DS"),
-            (48, "DNSKEY"),
-            (64, "SVCB"),
-            (65, "HTTPS"),
-            (rtype::IXFR, "IXFR"),
-            (rtype::AXFR, "AXFR"),
-            (rtype::ANY, "ANY"),
-        ];
-        Mnemonic::of(self.qtype, "TYPE", &known)
+        let label = match (QueryType::of(self.qtype), self.qtype) {
+            (QueryType::Other, 48) => Some("DNSKEY"),
+            (QueryType::Other, rtype::IXFR) => Some("IXFR"),
+            (QueryType::Other, rtype::AXFR) => Some("AXFR"),
+            (QueryType::Other, _) => None,
+            (known, _) => Some(known.label()),
+        };
+        Mnemonic::of(self.qtype, "TYPE", label)
     }
 
     pub fn qclass(&self) -> Mnemonic {
-        Mnemonic::of(
-            self.qclass,
-            "CLASS",
-            &[(class::IN, "IN"), (class::CH, "CH"), (255, "ANY")],
-        )
+        let label = match self.qclass {
+            class::IN => Some("IN"),
+            class::CH => Some("CH"),
+            255 => Some("ANY"),
+            _ => None,
+        };
+        Mnemonic::of(self.qclass, "CLASS", label)
     }
 
     /// Of the header: its lower four bits.
     pub fn rcode(&self) -> Mnemonic {
-        let known = [
-            (0, "NOERROR"),
-            (1, "FORMERR"),
-            (2, "SERVFAIL"),
-            (3, "NXDOMAIN"),
-            (4, "NOTIMP"),
-            (5, "REFUSED"),
-        ];
-        Mnemonic::of(self.flags & 0x000f, "RCODE", &known)
+        let rcode = self.flags & 0x000f;
+        let is_named = rcode <= Rcode::Refused as u16;
+        let label = is_named.then(|| rcode_label(rcode.into()));
+        Mnemonic::of(rcode, "RCODE", label)
     }
 
     /// Where the answer came from: our own records, the cache, others that were asked; `-`: nowhere,
@@ -218,10 +206,7 @@ impl Record {
     }
 
     pub fn transport(&self) -> &'static str {
-        match self.asked.over_tcp {
-            true => "tcp",
-            false => "udp",
-        }
+        self.asked.transport.label()
     }
 }
 
@@ -233,13 +218,10 @@ pub struct Mnemonic {
 }
 
 impl Mnemonic {
-    fn of(number: u16, prefix: &'static str, known: &[(u16, &'static str)]) -> Self {
-        match known.iter().find(|(it, _)| *it == number) {
-            Some((_, name)) => Self { name, number: None },
-            None => Self {
-                name: prefix,
-                number: Some(number),
-            },
+    fn of(number: u16, prefix: &'static str, name: Option<&'static str>) -> Self {
+        Self {
+            name: name.unwrap_or(prefix),
+            number: name.is_none().then_some(number),
         }
     }
 }
@@ -253,30 +235,13 @@ impl fmt::Display for Mnemonic {
     }
 }
 
-/// An uncompressed name with its root label, at the beginning of some octets.
-fn question_name(octets: &[u8]) -> Option<&[u8]> {
-    let mut end = 0;
-    loop {
-        let length = usize::from(*octets.get(end)?);
-        end += 1 + length;
-        if length > 63 || end > NAME_BYTES_MAX {
-            return None;
-        }
-        if length == 0 {
-            return octets.get(..end);
-        }
-    }
-}
-
-const HEADER_BYTES: usize = 12;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ASKED: Asked = Asked {
         client: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        over_tcp: false,
+        transport: Transport::Udp,
         waited: false,
     };
 
