@@ -78,15 +78,8 @@ fn reload_is_said_to_begin_and_to_end_whether_it_is_taken_or_not() {
     let mut unit = Unit::new(&[master.address()], json!({}));
     unit.start();
     unit.wait_for("READY=1");
-    for (round, settings) in [json!({"TTL": 7}), json!({"TTL": -1})]
-        .into_iter()
-        .enumerate()
-    {
-        unit.configure(settings);
-        unit.signal("HUP");
-        wait_until("end of the reload", || {
-            unit.count_of("READY=1") == round + 2
-        });
+    for settings in [json!({"TTL": 7}), json!({"TTL": -1})] {
+        unit.reload(settings);
     }
     let words = unit.words();
     let begin = |word: &&String| word.split('=').next().map(str::to_owned);
@@ -119,9 +112,7 @@ fn watchdog_is_fed_for_as_long_as_the_threads_go_round() {
     unit.signal("CONT");
     wait_until("feeds again", || fed(&unit) >= times + 3);
     // Other threads count after a reload, and the ones that have ended do not.
-    unit.configure(json!({"Workers": 1, "Listener": "127.0.0.2"}));
-    unit.signal("HUP");
-    wait_until("end of the reload", || unit.count_of("READY=1") == 2);
+    unit.reload(json!({"Workers": 1, "Listener": "127.0.0.2"}));
     let times = fed(&unit);
     wait_until("feeds of other threads", || fed(&unit) >= times + 3);
 }
@@ -143,21 +134,14 @@ fn sockets_that_were_kept_are_used_again_and_follow_the_configuration() {
         names
     };
     assert_eq!(sorted(unit.kept()), sorted(kept.clone()));
-    for (round, (settings, count)) in [
+    for (settings, count) in [
         (json!({"Workers": 3}), 6),
         // A datagram socket stays: closing it would lose what just comes in.
         (json!({"Workers": 1}), 4),
         (json!({"Listener": ["127.0.0.1", "127.0.0.2"]}), 6),
         (json!({"Listener": "127.0.0.1"}), 4),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        unit.configure(settings);
-        unit.signal("HUP");
-        wait_until("end of the reload", || {
-            unit.count_of("READY=1") == round + 2
-        });
+    ] {
+        unit.reload(settings);
         assert_eq!(client.addresses(NAME), [TASK]);
         wait_until("other sockets", || unit.kept().len() == count);
     }
@@ -195,19 +179,12 @@ fn sockets_of_a_socket_unit_are_read_by_all_workers_and_others_told_of_once() {
     client.ask_both(NAME, A);
     assert!(unit.kept().is_empty(), "they are the manager's own");
     assert_eq!(told_of(&unit, unused), 1, "{}", unit.log());
-    for (round, settings) in [
+    for settings in [
         json!({"Workers": 4}),
         json!({"Workers": 1}),
         json!({"Listener": ["127.0.0.1", "127.0.0.2"]}),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        unit.configure(settings);
-        unit.signal("HUP");
-        wait_until("end of the reload", || {
-            unit.count_of("READY=1") == round + 2
-        });
+    ] {
+        unit.reload(settings);
         client.ask_both(NAME, A);
     }
     Client::new(SocketAddr::from(([127, 0, 0, 2], address.port()))).ask_both(NAME, A);

@@ -102,6 +102,14 @@ impl Unit {
         self.folder.write("config.json", config.to_string());
     }
 
+    /// Has it take these keys while it runs, or refuse them; returns when it says that the reload is over.
+    pub fn reload(&mut self, settings: Value) {
+        let said = self.count_of("READY=1");
+        self.configure(settings);
+        self.signal("HUP");
+        wait_until("end of the reload", || self.count_of("READY=1") == said + 1);
+    }
+
     /// Has the manager open a socket, as for a socket unit: `kind` is "udp" or "tcp".
     pub fn listen(&mut self, kind: &str, address: SocketAddr) {
         let count = self.heard().listening;
