@@ -3,8 +3,9 @@
 //!
 //! Start: open the sockets, or take those that a service manager has open (so that a port in use is told
 //! at once and names are answered SERVFAIL until a table is there), then the HTTP interface, then the
-//! refresh thread. Stop: the other way round, so that nothing publishes to readers that are gone. Reload: what is new is opened before
-//! anything old is given up, so that a configuration that cannot be taken changes nothing.
+//! refresh thread. Stop: the other way round, so that nothing publishes to readers that are gone.
+//! Reload: what is new is opened before anything old is given up, so that a configuration that cannot
+//! be taken changes nothing.
 
 mod managed;
 mod outside;
@@ -14,13 +15,13 @@ mod translate;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, ConfigError, Loaded};
 use crate::feed::Feed;
-use crate::http::SharedConfig;
+use crate::http::HttpSettings;
 use crate::limits::REFRESH_STOP_MAX;
 use crate::mesos::error::MasterError;
 use crate::mesos::http::{ClientSettings, Http};
@@ -30,20 +31,18 @@ use crate::serve::handed::Handed;
 use crate::serve::respond::Responder;
 use crate::serve::{ServeError, ServeOptions, Server, engines};
 use crate::service::Service;
-use crate::stats::engine::{EngineInUse, SharedEngine};
+use crate::stats::engine::EngineInUse;
 use crate::stats::freshness::SharedFreshness;
-use crate::{cli, forward, http, sys};
+use crate::{cli, http, sys};
 use outside::{Host, Outside, Plan};
 use query_log::QueryLogger;
 use translate::{answering, http_address, refresh_settings, serve_options};
 
 /// A running Rollcall.
 pub struct Daemon {
-    config: SharedConfig,
     published: Published,
-    freshness: SharedFreshness,
-    feed: Feed,
-    engine: SharedEngine,
+    /// What HTTP knows beside it: the configuration in force, the freshness, the feed, the engine.
+    shown: HttpSettings,
     outside: Outside,
     query_logger: QueryLogger,
     masters: Http,
@@ -153,7 +152,6 @@ impl Daemon {
         install_tls_provider();
         let published = Published::default();
         let freshness = SharedFreshness::default();
-        let feed = Feed::default();
         let host = Host::look(&config);
         let plan = Plan::new(&config, &host)?;
         let outside = Outside::start(config.clone(), host, plan).map_err(DaemonError::Thread)?;
@@ -174,42 +172,34 @@ impl Daemon {
                 )
             })
             .transpose()?;
-        let engine = SharedEngine::default();
-        engine.store(server.as_ref().map(engine_of));
         let listen = http_address(&config);
-        let shared_config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
+        let shown = HttpSettings {
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            freshness,
+            feed: Feed::default(),
+            engine: Arc::new(ArcSwapOption::new(server.as_ref().map(engine_of))),
+            forward: Arc::clone(outside.forward()),
+        };
         let http = listen
-            .map(|listen| {
-                let forward = outside.forward();
-                start_http(
-                    listen,
-                    &shared_config,
-                    &published,
-                    (&freshness, &feed),
-                    &engine,
-                    forward,
-                )
-            })
-            .transpose()?;
-        let config = shared_config.load_full();
-        let mut service = Service::start(Arc::clone(&published), freshness.clone())
+            .map(|listen| http::Server::start(listen, shown.clone(), Arc::clone(&published)))
+            .transpose()
+            .map_err(DaemonError::Http)?;
+        let config = shown.config.load_full();
+        let mut service = Service::start(Arc::clone(&published), shown.freshness.clone())
             .map_err(DaemonError::Thread)?;
         service.note_kept(kept_names);
         let refresher = Refresher::start(Parts {
             settings: refresh_settings(&config, masters.clone(), answering),
             published: Arc::clone(&published),
-            freshness: freshness.clone(),
-            feed: feed.clone(),
+            freshness: shown.freshness.clone(),
+            feed: shown.feed.clone(),
             wake: wake_of(&server, &service),
             give_up,
         })
         .map_err(DaemonError::Thread)?;
         let mut daemon = Self {
-            config: shared_config,
             published,
-            freshness,
-            feed,
-            engine,
+            shown,
             outside,
             query_logger,
             masters,
@@ -242,7 +232,7 @@ impl Daemon {
 
     /// What is known of the source of the records.
     pub fn freshness(&self) -> &SharedFreshness {
-        &self.freshness
+        &self.shown.freshness
     }
 
     fn reload_from(&mut self, load: &impl Fn() -> Result<Loaded, ConfigError>) {
@@ -259,7 +249,7 @@ impl Daemon {
         };
         match taken {
             Ok(()) => {
-                cli::log::follow(self.config.load().log_format);
+                cli::log::follow(self.shown.config.load().log_format);
                 info!("the configuration was read anew and is in force");
             }
             Err(why) => {
@@ -271,7 +261,7 @@ impl Daemon {
 
     /// Takes another configuration while it runs. An error changes nothing.
     pub fn reload(&mut self, config: Config) -> Result<(), DaemonError> {
-        let old = self.config.load_full();
+        let old = self.shown.config.load_full();
         let host = Host::look(&config);
         let plan = Plan::new(&config, &host)?;
         let answering = answering(&config)?;
@@ -294,16 +284,10 @@ impl Daemon {
         let http = listen
             .filter(|_| !same_http)
             .map(|listen| {
-                start_http(
-                    listen,
-                    &self.config,
-                    &self.published,
-                    (&self.freshness, &self.feed),
-                    &self.engine,
-                    self.outside.forward(),
-                )
+                http::Server::start(listen, self.shown.clone(), Arc::clone(&self.published))
             })
-            .transpose()?;
+            .transpose()
+            .map_err(DaemonError::Http)?;
         // Two servers may share sockets and a port, so that the new one is there before the old one goes.
         let server = options
             .filter(|_| !same_address)
@@ -325,7 +309,7 @@ impl Daemon {
         self.masters = masters;
         if !same_address {
             self.server = server;
-            self.engine.store(self.server.as_ref().map(engine_of));
+            self.shown.engine.store(self.server.as_ref().map(engine_of));
         }
         if !same_http {
             self.http = http;
@@ -337,7 +321,7 @@ impl Daemon {
         if !same_address || !same_http {
             self.log_addresses(&config.domain);
         }
-        self.config.store(Arc::new(config));
+        self.shown.config.store(Arc::new(config));
         Ok(())
     }
 
@@ -399,25 +383,6 @@ fn engine_of(server: &Server) -> Arc<EngineInUse> {
         why: choice.why.clone(),
         stats: server.stats(),
     })
-}
-
-fn start_http(
-    listen: SocketAddr,
-    config: &SharedConfig,
-    published: &Published,
-    (freshness, feed): (&SharedFreshness, &Feed),
-    engine: &SharedEngine,
-    forward: &Arc<forward::Common>,
-) -> Result<http::Server, DaemonError> {
-    let settings = http::HttpSettings {
-        listen,
-        config: Arc::clone(config),
-        freshness: freshness.clone(),
-        feed: feed.clone(),
-        engine: Arc::clone(engine),
-        forward: Arc::clone(forward),
-    };
-    http::Server::start(settings, Arc::clone(published)).map_err(DaemonError::Http)
 }
 
 /// Wakes the answering threads, where there are any, and has the service manager told.

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use super::Daemon;
 use crate::limits::FIRST_RECORDS_MAX;
+use crate::responses::publish::served;
 use crate::serve::Server;
 use crate::serve::handed::{Handed, is_kept_name};
 use crate::sys;
@@ -29,11 +30,7 @@ impl Daemon {
     pub(super) fn open_doors(&mut self) {
         if let Some(server) = self.server.as_ref().filter(|_| !self.handed.is_empty()) {
             let end = Instant::now() + FIRST_RECORDS_MAX;
-            let has_records = || {
-                let published = self.published.load();
-                published.as_ref().is_some_and(|it| !it.is_partial())
-            };
-            while !has_records() && Instant::now() < end {
+            while served(&self.published).is_none() && Instant::now() < end {
                 thread::sleep(LOOK_EVERY);
             }
             info!("the sockets of before this process are read again");

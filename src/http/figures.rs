@@ -2,20 +2,20 @@
 //! feed. Out: values of bounded size. It must never show more of a name than DNS or `explain` would.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
 use super::HttpSettings;
 use super::samples::{Sample, Samples};
-use super::status;
+use super::status::{self, unix_seconds};
 use crate::config::Config;
 use crate::dns::rtype;
 use crate::feed::{Change, NameChange, What};
 use crate::limits::{LIVE_NAMES_MAX, LIVE_RECORDS_MAX};
 use crate::responses::Snapshot;
 use crate::stats::Totals;
-use crate::stats::traffic::{RCODES, rcode_label};
+use crate::stats::traffic::{QueryType, RCODES, rcode_label};
 
 /// Every second.
 pub fn figures(settings: &HttpSettings, snapshot: Option<&Snapshot>, samples: &Samples) -> Value {
@@ -108,7 +108,7 @@ fn name_value(change: &NameChange, config: &Config) -> Option<Value> {
     }
     let types = types.into_iter().map(|it| {
         json!({
-            "type": type_name(it.rtype),
+            "type": QueryType::of(it.rtype).label(),
             "removed_count": it.removed.len(),
             "added_count": it.added.len(),
             "removed": some(it.removed),
@@ -138,24 +138,6 @@ fn dns(totals: &Totals) -> Value {
     })
 }
 
-/// The name of a type of record.
-pub fn type_name(wanted: u16) -> &'static str {
-    match wanted {
-        rtype::A => "A",
-        rtype::AAAA => "AAAA",
-        rtype::SRV => "SRV",
-        rtype::PTR => "PTR",
-        rtype::CNAME => "CNAME",
-        rtype::TXT => "TXT",
-        _ => "other",
-    }
-}
-
 pub fn now() -> f64 {
     unix_seconds(SystemTime::now())
-}
-
-fn unix_seconds(at: SystemTime) -> f64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as f64 / 1000.0
 }

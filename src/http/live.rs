@@ -21,8 +21,7 @@ use crate::feed::{Change, Since};
 use crate::limits::{
     FEED_READ_MAX, LIVE_CHANGES_EVERY, LIVE_CHANGES_MAX, LIVE_EVENTS_WAITING_MAX, LIVE_STREAMS_MAX,
 };
-use crate::responses::Snapshot;
-use crate::responses::publish::Published;
+use crate::responses::publish::{Published, served};
 
 /// The streams of one server, and what a new one is told of before.
 pub struct Live {
@@ -75,7 +74,7 @@ impl Live {
             return None;
         }
         let (changes, index) = self.settings.feed.last(LIVE_CHANGES_MAX);
-        let snapshot = self.snapshot();
+        let snapshot = served(&self.published);
         let samples = &state.samples;
         let hello = figures::hello(
             &self.settings,
@@ -138,7 +137,7 @@ impl Live {
         }
         state.streams.retain(|stream| !stream.is_closed());
         if !state.streams.is_empty() {
-            let snapshot = self.snapshot();
+            let snapshot = served(&self.published);
             let figures = figures::figures(&self.settings, snapshot.as_deref(), &state.samples);
             state.tell(&event("figures", &figures));
         }
@@ -175,12 +174,6 @@ impl Live {
         index
     }
 
-    /// What is served of the cluster.
-    fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        let published = self.published.load_full();
-        published.filter(|snapshot| !snapshot.is_partial())
-    }
-
     /// Never held across a wait.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -212,8 +205,6 @@ const RETRY: &str = "retry: 1000\n\n";
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
     use arc_swap::ArcSwap;
     use http_body_util::BodyExt;
     use hyper::body::Body as _;
@@ -224,7 +215,6 @@ mod tests {
 
     fn live() -> Live {
         let settings = HttpSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: Default::default(),
             feed: Feed::default(),

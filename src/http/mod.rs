@@ -43,7 +43,6 @@ pub use connections::ConnectionLimits;
 /// What the server needs to know beside the table.
 #[derive(Clone)]
 pub struct HttpSettings {
-    pub listen: SocketAddr,
     /// Shown by `/v1/config`, and what each request needs of it; another one may be stored.
     pub config: SharedConfig,
     pub freshness: SharedFreshness,
@@ -76,21 +75,23 @@ pub enum HttpError {
 
 impl Server {
     /// Listens, and answers from then on.
-    pub fn start(settings: HttpSettings, published: Published) -> Result<Self, HttpError> {
-        Self::start_within(settings, published, ConnectionLimits::default())
+    pub fn start(
+        address: SocketAddr,
+        settings: HttpSettings,
+        published: Published,
+    ) -> Result<Self, HttpError> {
+        Self::start_within(address, settings, published, ConnectionLimits::default())
     }
 
     /// The same, with other limits.
     pub fn start_within(
+        address: SocketAddr,
         settings: HttpSettings,
         published: Published,
         limits: ConnectionLimits,
     ) -> Result<Self, HttpError> {
-        let failed = |source| HttpError::Listen {
-            address: settings.listen,
-            source,
-        };
-        let listener = listen(settings.listen).map_err(failed)?;
+        let failed = |source| HttpError::Listen { address, source };
+        let listener = listen(address).map_err(failed)?;
         let local_address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -204,15 +205,18 @@ mod tests {
 
     /// A server whose table has not come yet.
     fn start() -> Server {
+        start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("start")
+    }
+
+    fn start_at(address: SocketAddr) -> Result<Server, HttpError> {
         let settings = HttpSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             config: Arc::new(ArcSwap::from_pointee(Config::default())),
             freshness: SharedFreshness::default(),
             feed: Feed::default(),
             engine: SharedEngine::default(),
             forward: Arc::default(),
         };
-        Server::start(settings, Published::default()).expect("start")
+        Server::start(address, settings, Published::default())
     }
 
     /// Sends a request as it is; gives the status line's number, the head and the body.
@@ -319,16 +323,10 @@ mod tests {
     #[test]
     fn an_address_in_use_is_an_error_with_address_and_cure() {
         let server = start();
-        let settings = HttpSettings {
-            listen: server.local_address(),
-            config: Arc::new(ArcSwap::from_pointee(Config::default())),
-            freshness: SharedFreshness::default(),
-            feed: Feed::default(),
-            engine: SharedEngine::default(),
-            forward: Arc::default(),
-        };
-        let error = Server::start(settings, Published::default());
-        let error = error.err().expect("an error").to_string();
+        let error = start_at(server.local_address())
+            .err()
+            .expect("an error")
+            .to_string();
         assert!(error.contains(&server.local_address().to_string()));
         assert!(error.contains("set HttpPort"), "{error}");
     }

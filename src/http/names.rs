@@ -10,7 +10,6 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::figures::type_name;
 use super::route::percent_decode;
 use super::serve::{json_value, text, try_later};
 use super::stream::Body;
@@ -20,6 +19,7 @@ use crate::limits::{
 };
 use crate::responses::Snapshot;
 use crate::responses::layout::Entry;
+use crate::stats::traffic::QueryType;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +170,8 @@ fn has_answers(entry: &Entry<'_>, reverse_dns_on: bool) -> bool {
 }
 
 fn types(entry: &Entry<'_>) -> Vec<&'static str> {
-    let mut types: Vec<_> = entry.rrsets().map(|it| type_name(it.rtype)).collect();
+    let types = entry.rrsets().map(|it| QueryType::of(it.rtype).label());
+    let mut types: Vec<_> = types.collect();
     types.dedup();
     types
 }

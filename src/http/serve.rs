@@ -27,6 +27,7 @@ use super::names::{self, Search};
 use super::route::{self, Route};
 use super::stream::{self, Body, Output, ReaderGone};
 use super::{ConnectionLimits, HttpSettings, json, metrics, page, status, transfer};
+use crate::config::Config;
 use crate::limits::{
     HTTP_REQUEST_BODY_BYTES_MAX, HTTP_REQUEST_HEAD_BYTES_MAX, HTTP_REQUEST_HEADERS_MAX,
     HTTP_ROWS_AT_ONCE_MAX, HTTP_STOP_MS_MAX, HTTP_STREAM_WAIT_MS, HTTP_STREAMS_MAX,
@@ -34,7 +35,7 @@ use crate::limits::{
 };
 use crate::records::explain;
 use crate::responses::Snapshot;
-use crate::responses::publish::Published;
+use crate::responses::publish::{Published, served};
 use crate::sys::priority;
 use crate::sys::process::Usage;
 
@@ -142,20 +143,24 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         {
             unauthorized()
         }
-        None => routed(shared, request, route).await,
+        None => routed(shared, request, route, &config).await,
     };
     page.mark(&mut response);
     response
 }
 
-async fn routed(shared: &Arc<Shared>, request: &Request<Incoming>, route: Route) -> Response<Body> {
+async fn routed(
+    shared: &Arc<Shared>,
+    request: &Request<Incoming>,
+    route: Route,
+    config: &Config,
+) -> Response<Body> {
     if content_length(request) > HTTP_REQUEST_BODY_BYTES_MAX {
         return error(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    let page_on = shared.settings.config.load().status_page;
     match &route {
         Route::NotFound => return not_found(),
-        Route::Page | Route::Live if !page_on => return not_found(),
+        Route::Page | Route::Live if !config.status_page => return not_found(),
         Route::BadEncoding => return error(StatusCode::BAD_REQUEST),
         Route::Moved(target) => return moved(target),
         Route::FlushCache if request.method() != Method::POST => return not_allowed("POST"),
@@ -168,7 +173,7 @@ async fn routed(shared: &Arc<Shared>, request: &Request<Incoming>, route: Route)
     }
     match route {
         Route::Version => whole(answers::write_version),
-        Route::Config => config(shared),
+        Route::Config => config_of(shared, config),
         Route::Ports => text(StatusCode::NOT_IMPLEMENTED, "To be implemented..."),
         Route::Health => text(StatusCode::OK, "ok\n"),
         Route::Ready => ready(shared),
@@ -180,17 +185,11 @@ async fn routed(shared: &Arc<Shared>, request: &Request<Incoming>, route: Route)
             shared.settings.forward.flush();
             text(StatusCode::OK, "flushed\n")
         }
-        route => match snapshot(shared) {
+        route => match served(&shared.published) {
             Some(snapshot) => from_snapshot(shared, request, route, snapshot).await,
             None => try_later(NO_TABLE),
         },
     }
-}
-
-/// What is served of the cluster; static records alone are no answer to what is asked here.
-fn snapshot(shared: &Shared) -> Option<Arc<Snapshot>> {
-    let published = shared.published.load_full();
-    published.filter(|snapshot| !snapshot.is_partial())
 }
 
 /// The routes that need a table. The generation found here is kept for this one answer.
@@ -274,13 +273,13 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
     response
 }
 
-fn config(shared: &Shared) -> Response<Body> {
-    let serial = snapshot(shared).map_or(0, |s| s.serial);
-    json_value(&shared.settings.config.load().upstream_json(serial))
+fn config_of(shared: &Shared, config: &Config) -> Response<Body> {
+    let serial = served(&shared.published).map_or(0, |s| s.serial);
+    json_value(&config.upstream_json(serial))
 }
 
 fn ready(shared: &Shared) -> Response<Body> {
-    let has_table = snapshot(shared).is_some();
+    let has_table = served(&shared.published).is_some();
     let freshness = shared.settings.freshness.read();
     match status::doubt(&freshness, has_table, &shared.settings.config.load()) {
         None => text(StatusCode::OK, "ready\n"),
@@ -290,7 +289,7 @@ fn ready(shared: &Shared) -> Response<Body> {
 
 fn status_of(shared: &Shared) -> Response<Body> {
     let freshness = shared.settings.freshness.read();
-    let snapshot = snapshot(shared);
+    let snapshot = served(&shared.published);
     let config = shared.settings.config.load();
     let engine = shared.settings.engine.load();
     json_value(&status::status(
@@ -304,7 +303,7 @@ fn status_of(shared: &Shared) -> Response<Body> {
 
 fn metrics_of(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
     let settings = &shared.settings;
-    let (freshness, snapshot) = (settings.freshness.read(), snapshot(shared));
+    let (freshness, snapshot) = (settings.freshness.read(), served(&shared.published));
     let doubt = status::doubt(&freshness, snapshot.is_some(), &settings.config.load());
     let scrape = metrics::Scrape {
         ready: doubt.is_none(),

@@ -125,6 +125,7 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-fn unix_seconds(at: SystemTime) -> f64 {
+/// Since 1970, to the millisecond.
+pub fn unix_seconds(at: SystemTime) -> f64 {
     at.duration_since(UNIX_EPOCH).map_or(0.0, seconds)
 }

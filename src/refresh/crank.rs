@@ -2,7 +2,6 @@
 //! orders to those threads, and publications. It must never wait for anything but all of them at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never, select};
@@ -28,6 +27,7 @@ use crate::mesos::live::{Effect, Live};
 use crate::mesos::poll::{PollOrder, PollTold, Poller};
 use crate::mesos::subscribe::{StreamTold, Subscriber};
 use crate::mesos::zookeeper::Told as Elected;
+use crate::stats::Counter;
 use crate::stats::freshness::SharedFreshness;
 use crate::stats::repeated::Repeated;
 use crate::sys;
@@ -39,7 +39,7 @@ pub(super) struct Crank {
     pub(super) wake: Wake,
     pub(super) give_up: GiveUp,
     /// Times that the loop went round.
-    pub(super) turns: Arc<AtomicU64>,
+    pub(super) turns: Arc<Counter>,
     /// What ZooKeeper tells, where it is asked.
     pub(super) election: Option<Election>,
     pub(super) press: Press,
@@ -214,8 +214,7 @@ impl Crank {
         self.start_warm(Instant::now());
         loop {
             self.act(Instant::now());
-            // Whoever watches looks at the number alone.
-            self.turns.fetch_add(1, Ordering::Relaxed);
+            self.turns.add(1);
             match self.wait(inbox) {
                 Input::Command(Command::Stop) => return self.end(),
                 Input::Command(Command::Refresh) => self.refresh_now(Instant::now()),

@@ -29,7 +29,6 @@ pub mod warm;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -43,6 +42,7 @@ use crate::mesos::http::Http;
 use crate::records::Naming;
 use crate::responses::publish::Published;
 use crate::responses::zone::Answering;
+use crate::stats::Counter;
 use crate::stats::freshness::SharedFreshness;
 use crate::stats::pulse::Pulse;
 pub use hold::HoldSettings;
@@ -106,7 +106,7 @@ pub struct Parts {
 pub struct Refresher {
     commands: Sender<Command>,
     thread: JoinHandle<()>,
-    turns: Arc<AtomicU64>,
+    turns: Arc<Counter>,
 }
 
 enum Command {
@@ -142,8 +142,7 @@ impl Refresher {
         };
         Pulse {
             wake: Box::new(wake),
-            // A number alone orders nothing else.
-            turns: Box::new(move || vec![turns.load(Ordering::Relaxed)]),
+            turns: Box::new(move || vec![turns.value()]),
         }
     }
 

@@ -295,7 +295,8 @@ impl Press {
         let Some(untold) = self.untold.take() else {
             return;
         };
-        let (false, Some(after)) = (!self.feed.is_followed(), self.publisher.current()) else {
+        let after = self.publisher.current();
+        let Some(after) = after.filter(|_| self.feed.is_followed()) else {
             return self.feed.skip();
         };
         let what = match (untold, &self.records) {

@@ -118,10 +118,8 @@ impl Crank {
 
     /// Another source speaks from now on.
     pub(super) fn tell_source(&mut self, kind: SourceKind, from: &Endpoint) {
-        let mut was = SourceKind::None;
         self.freshness.update(|it| {
-            was = it.source;
-            if was != kind || kind == SourceKind::Stream {
+            if it.source != kind || kind == SourceKind::Stream {
                 it.connected_since = Some(SystemTime::now());
             }
             it.source = kind;

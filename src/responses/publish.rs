@@ -11,6 +11,13 @@ use super::Snapshot;
 /// Where readers find the present Snapshot; `None` until the first was published.
 pub type Published = Arc<ArcSwapOption<Snapshot>>;
 
+/// The present Snapshot, once it is that of a cluster: static records alone are no answer to who asks
+/// for the cluster's.
+pub fn served(published: &Published) -> Option<Arc<Snapshot>> {
+    let published = published.load_full();
+    published.filter(|snapshot| !snapshot.is_partial())
+}
+
 /// The one writer of a `Published`.
 pub struct Publisher {
     published: Published,

@@ -20,7 +20,7 @@ use sd_notify::NotifyState;
 use tracing::{debug, warn};
 
 use crate::limits::{SERVICE_FIRST_LOOK, SERVICE_TICK, SERVICE_WORDS_MAX, WATCHDOG_PARTS};
-use crate::responses::publish::Published;
+use crate::responses::publish::{Published, served};
 use crate::stats::freshness::SharedFreshness;
 use crate::stats::pulse::{Pulse, Vigil};
 use status::status_line;
@@ -222,9 +222,7 @@ impl Speech {
 
     /// Says what differs from what was said.
     fn look(&mut self) {
-        let snapshot = self.seen.published.load_full();
-        let served = snapshot.filter(|snapshot| !snapshot.is_partial());
-        let names = served.map(|snapshot| snapshot.table.name_count());
+        let names = served(&self.seen.published).map(|snapshot| snapshot.table.name_count());
         let status = status_line(names, &self.seen.freshness.read());
         if names.is_some() && !self.is_ready {
             (self.is_ready, self.has_become_ready) = (true, true);

@@ -142,15 +142,6 @@ impl LatencyTotals {
     }
 }
 
-/// The percentile of what came between two readings.
-pub fn percentile_between(
-    before: &LatencyTotals,
-    after: &LatencyTotals,
-    percent: f64,
-) -> Option<Duration> {
-    after.since(before).percentile(percent)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,14 +184,14 @@ mod tests {
     fn percentile_between_two_readings_is_that_of_what_came_between() {
         let before = totals(&[1_000; 100]);
         let after = before.plus(&totals(&[10, 10, 10, 10, 10, 10, 10, 10, 10, 500]));
-        let p50 = percentile_between(&before, &after, 50.0).expect("answers");
+        let p50 = after.since(&before).percentile(50.0).expect("answers");
         assert!(p50 >= Duration::from_micros(10) && p50 < Duration::from_micros(12));
-        let p99 = percentile_between(&before, &after, 99.0).expect("answers");
+        let p99 = after.since(&before).percentile(99.0).expect("answers");
         assert!(p99 >= Duration::from_micros(500) && p99 < Duration::from_micros(570));
-        assert_eq!(percentile_between(&after, &after, 50.0), None);
+        assert_eq!(after.since(&after).percentile(50.0), None);
         // Another server began at zero.
         assert_eq!(
-            percentile_between(&after, &before, 50.0),
+            before.since(&after).percentile(50.0),
             before.percentile(50.0)
         );
         assert_eq!(after.since(&before).count(), 10);

@@ -39,14 +39,14 @@ pub fn serving(tasks: Vec<Task>, config: Config, limits: ConnectionLimits) -> Se
     let snapshot = worlds::snapshot(&world, SERIAL.into());
     Publisher::new(Arc::clone(&published)).publish(snapshot);
     let settings = HttpSettings {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         config: Arc::new(arc_swap::ArcSwap::from_pointee(config)),
         freshness: SharedFreshness::default(),
         feed: Feed::default(),
         engine: SharedEngine::default(),
         forward: Arc::default(),
     };
-    Server::start_within(settings, published, limits).expect("start")
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Server::start_within(address, settings, published, limits).expect("start")
 }
 
 /// Over HTTP/1.0, whose bodies have no chunks to put together.
