@@ -39,10 +39,6 @@ impl Crank {
             self.press.tell_feed();
         }
         let (cluster, hosts) = file.cluster()?;
-        self.freshness.update(|it| {
-            it.source = SourceKind::WarmStart;
-            it.age = Some(Age { at: now, was: age });
-        });
         let naming = self.press.empty_world(now).naming.clone();
         let tasks = cluster.tasks.len();
         // What was known long ago is served, but says nothing of who should be back.
@@ -60,6 +56,11 @@ impl Crank {
         }
         (self.wake)();
         self.tell_counts_of_served();
+        // Last: whoever reads this source reads the counts of its records beside it.
+        self.freshness.update(|it| {
+            it.source = SourceKind::WarmStart;
+            it.age = Some(Age { at: now, was: age });
+        });
         info!(
             "serving the records of before, {tasks} tasks as they were {} s ago, until a master speaks",
             age.as_secs()
