@@ -42,6 +42,7 @@ mod signals;
 mod simulated;
 mod static_answers;
 mod statics;
+mod storm;
 mod streams;
 mod support;
 mod table;

@@ -143,6 +143,34 @@ impl Rollcall {
         (number("VmRSS:"), number("Threads:") as usize)
     }
 
+    /// Its process id, for what the system can do to it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has of memory, page by page as the kernel has it mapped: in all, and of its own (not of
+    /// files), in KiB.
+    pub fn mapped_kib(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(path).expect("the process runs");
+        let number = |label: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(label));
+            let word = line.and_then(|line| line.split_whitespace().next());
+            word.and_then(|word| word.parse().ok()).expect("a number")
+        };
+        (number("Rss:"), number("Anonymous:"))
+    }
+
+    /// The sum of a family of `/metrics`, over all its labels.
+    pub fn metric(&self, family: &str) -> f64 {
+        let (code, text) = self.get("/metrics");
+        assert_eq!(code, 200, "{text}");
+        let samples = text.lines().filter_map(|line| line.strip_prefix(family));
+        let values = samples.filter(|rest| rest.starts_with([' ', '{']));
+        let number = |rest: &str| rest.rsplit(' ').next()?.parse::<f64>().ok();
+        values.filter_map(number).sum()
+    }
+
     /// How many files and sockets it has open.
     pub fn open_files(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
