@@ -8,7 +8,7 @@
 //!
 //! ROLLCALL_STORM_SEED=N repeats a storm whose seed was printed; ROLLCALL_ENGINE has one engine alone.
 
-mod mutators;
+pub mod mutators;
 mod senders;
 
 use std::net::Ipv4Addr;
@@ -20,6 +20,7 @@ use hickory_proto::op::ResponseCode;
 use serde_json::json;
 
 use crate::support::client::{A, SRV, query};
+use crate::support::crowd::Crowd;
 use crate::support::master::{Behaviour, Master};
 use crate::support::process::{Rollcall, engine_variable};
 use crate::support::state::State;
@@ -54,8 +55,7 @@ fn storm(engine: &str, packets: u64, seed: u64) {
         &[master.address()],
         json!({
             "ExternalOn": true, "Resolvers": [resolver.address().to_string()], "Workers": 2,
-            // Full long before the first part is over.
-            "CacheBytes": 1 << 20, "RefreshSeconds": 3600, "Source": "poll",
+            "CacheBytes": CACHE_BYTES, "RefreshSeconds": 3600, "Source": "poll",
         }),
         &[("ROLLCALL_ENGINE", engine)],
     );
@@ -63,6 +63,9 @@ fn storm(engine: &str, packets: u64, seed: u64) {
         rollcall.client().addresses("web.marathon.mesos") == [WEB]
     });
     let server = rollcall.dns_address();
+    // A cache that fills is no leak: it is full from the beginning.
+    let crowd = Crowd::new(server, 4, 32);
+    crowd.ask(6_000, |number| format!("fill{number}.example"));
     let (begin, progress) = (Instant::now(), AtomicU64::new(0));
     let mut random = fastrand::Rng::with_seed(seed);
     let seeds = [(); 3].map(|()| random.u64(..));
@@ -79,8 +82,9 @@ fn storm(engine: &str, packets: u64, seed: u64) {
             let sent = progress.load(Ordering::Relaxed);
             if sent >= next {
                 let (all, own) = rollcall.mapped_kib();
+                let cache = rollcall.metric("rollcall_cache_bytes") as u64 >> 10;
                 println!(
-                    "{:>5.0} s: {sent} sent, RSS {all} KiB, {own} of them its own",
+                    "{:>5.0} s: {sent} sent, RSS {all} KiB, {own} of them its own, {cache} in the cache",
                     begin.elapsed().as_secs_f64()
                 );
                 early.get_or_insert((all, own));
@@ -152,6 +156,7 @@ fn number(variable: &str) -> Option<u64> {
 /// Any name of it is this address.
 const ZONE: &str = "$ORIGIN example.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n\
     ns A 127.0.0.1\n* A 192.0.2.1\n";
+const CACHE_BYTES: usize = 256 << 10;
 const PACKETS: u64 = 200_000;
 /// The others go over TCP.
 const UDP_OF_100: u64 = 98;

@@ -15,8 +15,8 @@ pub struct Mutator {
 type Change = fn(&mut Rng, &mut Vec<u8>);
 
 const CHANGES: &[Change] = &[
-    flip_bits,
-    flip_bits,
+    |random, message| flip_bits(random, message),
+    |random, message| flip_bits(random, message),
     cut,
     extend,
     repeat_sections,
@@ -25,9 +25,9 @@ const CHANGES: &[Change] = &[
     bend_labels,
     add_options,
     add_options,
-    other_flags,
-    other_counts,
-    other_type,
+    |random, message| other_flags(random, message),
+    |random, message| other_counts(random, message),
+    |random, message| other_type(random, message),
     octets_behind_header,
     octets,
 ];
@@ -89,7 +89,7 @@ fn good_queries() -> Vec<Vec<u8>> {
     all
 }
 
-fn flip_bits(random: &mut Rng, message: &mut Vec<u8>) {
+fn flip_bits(random: &mut Rng, message: &mut [u8]) {
     for _ in 0..random.u8(1..9) {
         let at = random.usize(..message.len().max(1));
         if let Some(octet) = message.get_mut(at) {
@@ -212,7 +212,7 @@ fn add_options(random: &mut Rng, message: &mut Vec<u8>) {
 }
 
 /// Opcode, flags and RCODE; mostly without QR, for a response is never answered.
-fn other_flags(random: &mut Rng, message: &mut Vec<u8>) {
+fn other_flags(random: &mut Rng, message: &mut [u8]) {
     if let Some(flags) = message.get_mut(2..4) {
         flags.copy_from_slice(&random.u16(..).to_be_bytes());
         if random.u8(..8) != 0 {
@@ -221,7 +221,7 @@ fn other_flags(random: &mut Rng, message: &mut Vec<u8>) {
     }
 }
 
-fn other_counts(random: &mut Rng, message: &mut Vec<u8>) {
+fn other_counts(random: &mut Rng, message: &mut [u8]) {
     let section = 4 + 2 * random.usize(..4);
     let count = [0, 1, 2, 255, u16::MAX, random.u16(..)][random.usize(..6)];
     if let Some(octets) = message.get_mut(section..section + 2) {
@@ -230,7 +230,7 @@ fn other_counts(random: &mut Rng, message: &mut Vec<u8>) {
 }
 
 /// Type and class, where the question ends the message.
-fn other_type(random: &mut Rng, message: &mut Vec<u8>) {
+fn other_type(random: &mut Rng, message: &mut [u8]) {
     let begin = message.len().saturating_sub(4).max(12);
     for octet in message.iter_mut().skip(begin) {
         if random.bool() {

@@ -200,7 +200,7 @@ fn converse(
 ) -> Option<Vec<u8>> {
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
-    let middle = random.usize(..octets.len());
+    let middle = random.usize(..=octets.len());
     for piece in [&octets[..middle], &octets[middle..]] {
         // Closed already, at what the first piece said.
         stream.write_all(piece).ok()?;
