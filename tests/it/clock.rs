@@ -1,13 +1,14 @@
 //! A wall clock that jumps while the program runs (libfaketime): days ahead, days back, and to 1970.
 //! What the program waits for goes by the monotonic clock, which stays as it is here.
 
-use std::net::Ipv4Addr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use rollcall::simulate::{SimulateOptions, Simulator};
 use serde_json::{Value, json};
 
 use crate::support::client::{A, Client};
+use crate::support::clock::{Clock, DAY, jumps, unix_seconds};
 use crate::support::files::Folder;
 use crate::support::master::{Behaviour, Master};
 use crate::support::process::Rollcall;
@@ -15,47 +16,16 @@ use crate::support::state::State;
 use crate::support::vigil::{Vigil, addresses_of, expected};
 use crate::support::wait_until;
 
-const DAY: i64 = 24 * 3600;
 const OLD: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 1);
 const NEW: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 2);
-/// Debian's, by way of the dynamic linker's own word for its directory of libraries.
-const LIBRARY: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
-
-/// The program's clock, so many seconds off.
-struct Clock(Folder);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(Folder::new());
-        clock.set(0);
-        clock
-    }
-
-    fn set(&self, offset_seconds: i64) {
-        self.0.replace("offset", format!("{offset_seconds:+}\n"));
-    }
-
-    fn starting(&self, master: std::net::SocketAddr, settings: Value) -> Rollcall {
-        let file = self.0.join("offset").display().to_string();
-        let variables = [
-            ("LD_PRELOAD", LIBRARY),
-            ("FAKETIME_TIMESTAMP_FILE", &*file),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("NO_FAKE_STAT", "1"),
-        ];
-        Rollcall::listening_with(&[master], settings, &variables)
-    }
-}
-
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("a clock after 1970").as_secs() as i64
-}
-
-/// A day ahead, a day back, the beginning of 1970, and right again.
-fn jumps() -> [i64; 4] {
-    [DAY, -DAY, 100 - unix_seconds(), 0]
+/// The program, going by a clock that can jump.
+fn starting(clock: &Clock, master: SocketAddr, settings: Value) -> Rollcall {
+    let variables = clock.variables();
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Rollcall::listening_with(&[master], settings, &variables)
 }
 
 fn serial(status: &Value) -> u64 {
@@ -78,7 +48,7 @@ fn jumps_of_the_clock_change_nothing_while_a_master_is_followed() {
     let master = Simulator::start(&SimulateOptions::default()).expect("a simulated master");
     let clock = Clock::new();
     let settings = json!({"RefreshSeconds": 3600, "ReadyAgeSeconds": 60});
-    let rollcall = clock.starting(master.address(), settings);
+    let rollcall = starting(&clock, master.address(), settings);
     let client = rollcall.client();
     let follows = || {
         let now = addresses_of(&master, "web");
@@ -133,7 +103,7 @@ fn file_from_the_future_and_jumps_beside_it_change_no_answer() {
     let settings = json!({"StateDirectory": folder.join("state"), "Source": "poll",
         "ReadyAgeSeconds": 60});
     clock.set(DAY);
-    let mut rollcall = clock.starting(master.address(), settings);
+    let mut rollcall = starting(&clock, master.address(), settings);
     wait_until("first table", || web(&rollcall.client()) == [OLD]);
     let saved = serial(&rollcall.status());
     rollcall.signal("TERM");
@@ -171,7 +141,7 @@ fn file_of_1970_is_served_as_old_as_it_says_until_a_master_speaks() {
     let settings = json!({"StateDirectory": folder.join("state"), "Source": "poll",
         "ReadyAgeSeconds": 60});
     clock.set(100 - unix_seconds());
-    let mut rollcall = clock.starting(master.address(), settings);
+    let mut rollcall = starting(&clock, master.address(), settings);
     wait_until("first table", || web(&rollcall.client()) == [OLD]);
     rollcall.signal("TERM");
     assert!(rollcall.wait_for_end().0.success());

@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod clock;
 pub mod crowd;
 pub mod dnsperf;
 pub mod ears;
