@@ -17,6 +17,8 @@ use crate::support::wait_until;
 
 pub struct Masters {
     zk: String,
+    /// Over how long the agents come back to a later leader.
+    return_over: Duration,
     places: Mutex<Vec<Place>>,
     /// One of them answers rubbish.
     is_wrong: AtomicBool,
@@ -30,12 +32,13 @@ struct Place {
 
 impl Masters {
     /// Returns when the first leads and the others follow.
-    pub fn start(zk: String) -> Self {
-        let leader = Simulator::start(&options(&zk, free_address())).expect("a simulated master");
+    pub fn start(zk: String, return_over: Duration) -> Self {
+        let options = |address| options(&zk, address, return_over);
+        let leader = Simulator::start(&options(free_address())).expect("a simulated master");
         wait_until("a leader", || leader.role() == Role::LEADS);
         let follows = Role::Follows(leader.address().to_string());
         let followers = [free_address(), free_address()].map(|address| {
-            let follower = Simulator::start_beside(&options(&zk, address), &leader);
+            let follower = Simulator::start_beside(&options(address), &leader);
             follower.expect("a simulated master")
         });
         wait_until("two followers", || {
@@ -49,6 +52,7 @@ impl Masters {
             });
         Self {
             zk,
+            return_over,
             places: Mutex::new(places.collect()),
             is_wrong: AtomicBool::new(false),
         }
@@ -106,6 +110,7 @@ impl Masters {
 
     /// Starts those that were dead for so long.
     pub fn revive(&self, dead_for: Duration) {
+        let options = |address| options(&self.zk, address, self.return_over);
         let mut places = self.lock();
         for index in 0..places.len() {
             let is_due = matches!(places[index].master, Err(since) if since.elapsed() >= dead_for);
@@ -114,11 +119,11 @@ impl Masters {
             }
             let other = living(&places).next().expect("one of them lives");
             let mut address = places[index].address;
-            let started = Simulator::start_beside(&options(&self.zk, address), other);
+            let started = Simulator::start_beside(&options(address), other);
             let master = started.unwrap_or_else(|_| {
                 // Somebody took its port meanwhile.
                 address = free_address();
-                let started = Simulator::start_beside(&options(&self.zk, address), other);
+                let started = Simulator::start_beside(&options(address), other);
                 started.expect("a simulated master")
             });
             let master = Ok(master);
@@ -153,14 +158,13 @@ impl Masters {
     }
 }
 
-/// Its agents take longer to come back to a later leader than we do.
-fn options(zk: &str, listen: SocketAddr) -> SimulateOptions {
+fn options(zk: &str, listen: SocketAddr, return_over: Duration) -> SimulateOptions {
     SimulateOptions {
         listen,
         zk: Some(zk.to_owned()),
         zk_session: Duration::from_millis(1_200),
         recovery: Duration::from_millis(200),
-        return_over: Duration::from_secs(4),
+        return_over,
         heartbeat: Duration::from_secs(1),
         ..SimulateOptions::default()
     }

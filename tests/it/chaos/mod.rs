@@ -6,6 +6,7 @@
 //!
 //!     ROLLCALL_CHAOS_SECONDS=600 cargo test --test it chaos:: -- --nocapture
 
+mod all;
 mod masters;
 mod mover;
 mod rubbish;
@@ -187,7 +188,7 @@ struct Use {
 impl Chaos {
     fn begin(plan: &Plan) -> Self {
         let zookeeper = ZooKeeper::start();
-        let masters = Arc::new(Masters::start(zookeeper.url("/mesos")));
+        let masters = Arc::new(Masters::start(zookeeper.url("/mesos"), RETURN_OVER));
         // Nothing that we do to it may take longer than a part of the whole.
         let settings = json!({
             "Zk": zookeeper.url("/mesos"), "RefreshSeconds": 1, "CheckFactor": 2,
@@ -322,5 +323,7 @@ fn questions() -> String {
     text
 }
 
+/// Its agents take longer to come back to a later leader than we do.
+const RETURN_OVER: Duration = ms(4_000);
 /// Between two looks at what the program says.
 const LOOK_PAUSE: Duration = ms(100);

@@ -130,6 +130,11 @@ impl Client {
         self.udp.send(message).expect("loopback takes it");
     }
 
+    /// The same, where nobody may be listening.
+    pub fn send_if_taken(&self, message: &[u8]) -> bool {
+        self.udp.send(message).is_ok()
+    }
+
     pub fn rcode(&self, name: &str, rtype: u16) -> ResponseCode {
         self.ask(name, rtype).metadata.response_code
     }

@@ -1,10 +1,31 @@
 //! Tests in namespaces of their own, where they may change what all processes of a machine share: its
 //! addresses, its /etc. A process that may not have such passes them over.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 /// Set in the process inside.
 const INSIDE: &str = "ROLLCALL_TEST_NAMESPACES";
+
+/// Whether `enter` would enter such, or has.
+pub fn may_enter(kinds: &[&str]) -> bool {
+    std::env::var_os(INSIDE).is_some() || way(kinds).is_some()
+}
+
+/// What `unshare` must be told besides, so that this process may have namespaces of these kinds.
+fn way(kinds: &[&str]) -> Option<&'static [&'static str]> {
+    let ways: [&'static [&'static str]; 2] = [&[], &["--user", "--map-root-user"]];
+    ways.into_iter().find(|way| {
+        let output = unshare(way, kinds).arg("true").output();
+        output.is_ok_and(|output| output.status.success())
+    })
+}
+
+fn unshare(way: &[&str], kinds: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(way).args(kinds);
+    command
+}
 
 /// Runs a test of this program (its whole name) anew in namespaces of these kinds, which `unshare` names
 /// (`--net`), and false here; true inside. Nothing but the test must run in that process.
@@ -12,31 +33,26 @@ pub fn enter(test: &str, kinds: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let ways: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];
-    let unshare = |way: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(way).args(kinds);
-        command
-    };
-    let may = |way: &&&[&str]| {
-        let output = unshare(way).arg("true").output();
-        output.is_ok_and(|output| output.status.success())
-    };
-    let Some(way) = ways.iter().find(may) else {
+    let Some(way) = way(kinds) else {
         eprintln!("passed over: this process may not have namespaces of its own");
         return false;
     };
-    let output = unshare(way)
+    let mut child = unshare(way, kinds)
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
-        .output()
+        .stdout(Stdio::piped())
+        .spawn()
         .expect("unshare runs");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    // Line by line, for a test that takes long.
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut has_passed = false;
+    for line in lines.map_while(Result::ok) {
+        println!("{line}");
+        has_passed |= line.contains("1 passed");
+    }
+    let status = child.wait().expect("a child of ours");
+    assert!(status.success() && has_passed, "{status}");
     false
 }
 

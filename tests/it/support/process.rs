@@ -177,6 +177,24 @@ impl Rollcall {
         fs::read_dir(path).expect("the process runs").count()
     }
 
+    /// The names of its threads, and what its descriptors are.
+    pub fn threads_and_files(&self) -> (Vec<String>, Vec<String>) {
+        let process = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let entries = |name: &str| {
+            fs::read_dir(process.join(name))
+                .into_iter()
+                .flatten()
+                .flatten()
+        };
+        let threads =
+            entries("task").filter_map(|it| fs::read_to_string(it.path().join("comm")).ok());
+        let files = entries("fd").filter_map(|it| fs::read_link(it.path()).ok());
+        (
+            threads.map(|name| name.trim().to_owned()).collect(),
+            files.map(|file| file.display().to_string()).collect(),
+        )
+    }
+
     /// How many rings of io_uring it has.
     pub fn ring_count(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
@@ -264,6 +282,11 @@ impl Rollcall {
             .env_clear()
             .output()
             .expect("rollcall runs")
+    }
+
+    /// Whether it has ended, by itself or by a signal.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
     }
 
     /// Waits for its end, and says how it ended and after how long.

@@ -90,6 +90,15 @@ impl ZooKeeper {
         assert!(self.serves(), "ZooKeeper does not come back");
     }
 
+    /// Sends it a signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let status = Command::new("kill")
+            .args(["-s", name, &child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success(), "{name} is sent");
+    }
+
     /// Whether it is the leader of the ensemble.
     pub fn is_leading(&self) -> bool {
         ask(self.address, "srvr").is_some_and(|answer| answer.contains("Mode: leader"))
