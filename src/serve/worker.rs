@@ -184,12 +184,8 @@ pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) 
     while !duty.gate.is_open.load(Ordering::Acquire) && !duty.stop.load(Ordering::Acquire) {
         thread::park();
     }
-    let registry = match ports.poll.registry().try_clone() {
-        Ok(registry) => registry,
-        Err(error) => {
-            tracing::error!(worker = duty.index, %error, "answering thread cannot start");
-            return;
-        }
+    let Some(registry) = another(ports.poll.registry(), duty) else {
+        return;
     };
     let ports = match duty.engine {
         Uses::Epoll => ports,
@@ -202,6 +198,29 @@ pub fn run<R: Respond>(ports: Ports, duty: &Duty, responder: impl Fn(u64) -> R) 
         },
     };
     run_engine(&mut EpollEngine::open(ports), duty, &registry, responder);
+}
+
+/// Another handle of the registry. Where descriptors have run out it is waited for: queries wait in the
+/// socket meanwhile, and a thread that went without one would lose them, or fail to forward, for good.
+/// `None`: it was told to stop.
+fn another(registry: &Registry, duty: &Duty) -> Option<Registry> {
+    let mut is_told = false;
+    loop {
+        match registry.try_clone() {
+            Ok(registry) => return Some(registry),
+            Err(error) if !is_told => {
+                let worker = duty.index;
+                tracing::error!(worker, %error, "answering thread waits; raise the limit on open files");
+                is_told = true;
+            }
+            Err(_) => {}
+        }
+        // Pairs with the store in `Server::drop`.
+        if duty.stop.load(Ordering::Acquire) {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(TCP_ACCEPT_PAUSE_MS));
+    }
 }
 
 /// Runs the engine with a fresh desk again and again, until it ends because it was told to.
@@ -266,19 +285,16 @@ pub struct Desk<'a, R> {
 impl<'a, R: Respond> Desk<'a, R> {
     fn new(duty: &'a Duty, registry: &Registry, stats: &'a WorkerStats, responder: R) -> Self {
         let forwarder = duty.forward.as_ref().and_then(|common| {
-            let sockets_max = duty.upstream_sockets_max;
-            let registry = registry.try_clone();
-            let start = |registry| {
-                let upstreams = &duty.stats.upstreams;
-                Forwarder::new(Arc::clone(common), registry, sockets_max, stats, upstreams)
-            };
-            match registry {
-                Ok(registry) => Some(start(registry)),
-                Err(error) => {
-                    tracing::error!(worker = duty.index, %error, "names outside are not forwarded");
-                    None
-                }
-            }
+            let registry = another(registry, duty)?;
+            let (sockets_max, upstreams) = (duty.upstream_sockets_max, &duty.stats.upstreams);
+            let common = Arc::clone(common);
+            Some(Forwarder::new(
+                common,
+                registry,
+                sockets_max,
+                stats,
+                upstreams,
+            ))
         });
         Self {
             stats,

@@ -1,6 +1,7 @@
 //! Answering threads: which of them gets a datagram, and how they come and go while clients ask.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,9 +12,11 @@ use rollcall::serve::handed::Handed;
 use rollcall::serve::respond::Responder;
 use rollcall::serve::{ServeOptions, Server};
 use rollcall::sys::affinity;
+use serde_json::json;
 
 use crate::support::client::{A, Client};
-use crate::support::process::{engine, free_address};
+use crate::support::process::{Rollcall, engine, free_address};
+use crate::support::resolver::Resolver;
 use crate::support::wait_until;
 use crate::worlds::settings;
 
@@ -162,4 +165,48 @@ fn workers_come_and_go_and_no_query_is_lost() {
     let client = Client::new(address);
     let answer = client.ask_both("web.mesos", A);
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+}
+
+/// At each count of descriptors at which they may run out while threads start: once there are more again,
+/// every thread answers, and forwards.
+#[test]
+fn thread_that_found_no_descriptor_at_its_start_answers_once_there_is_one() {
+    let resolver = Resolver::start();
+    let settings = json!({
+        "Workers": 1, "ExternalOn": true, "Resolvers": [resolver.address().to_string()],
+    });
+    let rollcall = Rollcall::listening(&[([127, 0, 0, 1], 1).into()], settings);
+    let client = rollcall.client();
+    let limit = |soft: String| {
+        let process = rollcall.id().to_string();
+        let limit = Command::new("prlimit")
+            .args(["--pid", &process, &format!("--nofile={soft}:")])
+            .status();
+        assert!(limit.expect("prlimit; tests/run installs it").success());
+    };
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/limits", rollcall.id())).expect("limits");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let hard = line
+        .and_then(|line| line.split_whitespace().nth(4))
+        .expect("a limit");
+    client.rcode("before.example", A);
+    for more in 1..24 {
+        limit((rollcall.open_files() + more).to_string());
+        let told = rollcall.log_lines("onfiguration");
+        rollcall.configure(json!({"Workers": 2 + more % 2}));
+        rollcall.signal("HUP");
+        wait_until("end of the attempt", || {
+            rollcall.log_lines("onfiguration") > told
+        });
+        limit(hard.to_owned());
+        // Each from a port of its own, by which a thread is chosen.
+        for number in 0..12 {
+            let name = format!("n{more}-{number}.example");
+            assert_eq!(rollcall.client().rcode(&name, A), ResponseCode::NoError);
+        }
+    }
+    assert_eq!(rollcall.log_lines("not forwarded"), 0);
 }
