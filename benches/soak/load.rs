@@ -49,7 +49,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn new() -> Self {
-        let empty = || Histogram::new(3).expect("three digits");
+        let empty = || Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds");
         Self {
             inside: empty(),
             outside: empty(),
@@ -146,7 +146,7 @@ impl Shared {
             match due.checked_sub(self.begin.elapsed()) {
                 Some(wait) => thread::sleep(wait),
                 // What could not be sent for long is not made up for.
-                None if self.begin.elapsed() > due + TICK * 500 => due = self.begin.elapsed(),
+                None if self.begin.elapsed() > due + TICK * 50 => due = self.begin.elapsed(),
                 None => {}
             }
             let is_late = self.begin.elapsed() > due + Duration::from_millis(1);
