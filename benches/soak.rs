@@ -2,7 +2,7 @@
 //! core, with a cluster of which 100 tasks a second move and a resolver for names outside; the load, the
 //! simulated master and the resolver (knot) on another.
 //!
-//!     cargo bench --bench soak [-- --seconds 1800 --warm-up 60 --every 10 --tasks 1000 --churn 100 --queries 0]
+//!     cargo bench --bench soak [-- --seconds 1800 --warm-up 120 --every 10 --tasks 1000 --churn 100 --queries 0]
 //!
 //! `--queries` 0 finds the rate at which the program's core is half busy. ROLLCALL=path measures a binary
 //! that exists, ROLLCALL_ENGINE chooses its engine. The first third of the time behind the warm-up is
@@ -83,7 +83,7 @@ impl Options {
     fn from_args() -> Self {
         let mut options = Self {
             seconds: 1_800,
-            warm_up: 60,
+            warm_up: 120,
             every: 10,
             tasks: 1_000,
             churn: 100,

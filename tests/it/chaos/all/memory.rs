@@ -47,6 +47,14 @@ impl Memory {
         Self::AddressSpace
     }
 
+    /// In words.
+    pub fn how(&self) -> &'static str {
+        match self {
+            Self::Group { limit, .. } => limit,
+            Self::AddressSpace => "RLIMIT_AS",
+        }
+    }
+
     /// Counts what a process takes from now on.
     pub fn add(&self, process: u32) {
         if let Self::Group { directory, .. } = self {

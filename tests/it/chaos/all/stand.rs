@@ -74,6 +74,7 @@ impl Stand {
         let upstreams = [(); 2].map(|()| Upstream::knot(&zone()));
         let proxy = Proxy::start(upstreams[0].address(), &mut random);
         let (clock, memory, folder) = (Clock::new(), Memory::new(), Folder::new());
+        println!("memory is bound by {}", memory.how());
         let state = folder.join("state");
         fs::create_dir(&state).expect("a directory");
         let disk = namespace::may_enter(&["--mount"]).then(|| {
