@@ -2,11 +2,13 @@
 //! when it compiles.
 
 mod live;
+mod poison;
 mod simulate;
 
 use std::time::Duration;
 
 pub use live::*;
+pub use poison::*;
 pub use simulate::*;
 
 /// A domain name on the wire, with its root label (RFC 1035, 2.3.4).

@@ -12,7 +12,7 @@ use super::fields::{AgentFields, Loose, TaskFields, Text, fold};
 use super::intern::Interner;
 use super::skips::Skips;
 use super::task::{RUNNING, is_bridge, read_discovery, read_domain, read_running};
-use super::values::{read_loose_pid, read_pid, read_port_ranges};
+use super::values::{name_text, read_loose_pid, read_pid, read_port_ranges};
 
 /// What a document held.
 #[derive(Debug)]
@@ -286,7 +286,7 @@ impl Reader {
         };
         self.frameworks.push(Arc::new(Framework {
             id,
-            name: self.names.intern(name).0,
+            name: self.names.intern(name_text(name, "", &mut Vec::new())).0,
             pid,
             hostname: self.names.intern(hostname).0,
         }));
@@ -345,11 +345,12 @@ impl Reader {
         let (agent_id, agent_index) = self.agent_ids.intern(&fields.agent_id.0);
         let port_ranges = read_port_ranges(&fields.resources.ports.0, &mut self.faults);
         let discovery = read_discovery(&fields.discovery, &mut self.names, &mut self.faults);
-        let running = read_running(&fields.statuses.0);
+        let running = read_running(&fields.statuses.0, &mut self.faults);
+        let name = name_text(&fields.name.0, "task name", &mut self.faults);
         let task = Task {
             framework_id: framework_id.clone(),
             id: Box::from(&*fields.id.0),
-            name: self.names.intern(&fields.name.0).0,
+            name: self.names.intern(name).0,
             agent_id,
             state: TaskState::Running,
             ordinal: self.tasks.len() as u32,

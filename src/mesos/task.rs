@@ -11,7 +11,8 @@ use super::fields::{
 };
 use super::intern::Interner;
 use super::skips::shorten;
-use super::values::read_address;
+use super::values::{name_text, note_fault, read_address};
+use crate::limits::{DISCOVERY_PORTS_MAX, PORT_PROTOCOLS_MAX, TASK_ADDRESSES_MAX};
 
 /// The state of tasks, and of statuses, that count.
 pub const RUNNING: &str = "TASK_RUNNING";
@@ -58,7 +59,7 @@ impl Status for StatusFields<'_> {
 }
 
 /// What the running status with the greatest time says, the first of equal ones.
-pub fn read_running(statuses: &[impl Status]) -> Running {
+pub fn read_running(statuses: &[impl Status], faults: &mut Vec<Box<str>>) -> Running {
     let mut latest = None;
     let mut latest_timestamp = NO_STATUS;
     for status in statuses {
@@ -73,15 +74,15 @@ pub fn read_running(statuses: &[impl Status]) -> Running {
             addresses: Few::default(),
             is_unhealthy: false,
         },
-        running_of,
+        |status| running_of(status, faults),
     )
 }
 
 /// What one status says of the task that runs.
-pub fn running_of(status: &impl Status) -> Running {
+pub fn running_of(status: &impl Status, faults: &mut Vec<Box<str>>) -> Running {
     Running {
         since: status.timestamp(),
-        addresses: addresses_of(status),
+        addresses: addresses_of(status, faults),
         is_unhealthy: matches!(status.healthy(), Loose::Truth(false)),
     }
 }
@@ -103,11 +104,15 @@ pub fn read_domain(fields: &DomainFields<'_>, names: &mut Interner) -> Option<Fa
 }
 
 /// The addresses of one status, from all sources.
-fn addresses_of(status: &impl Status) -> Few<(AddressSource, IpAddr)> {
+fn addresses_of(status: &impl Status, faults: &mut Vec<Box<str>>) -> Few<(AddressSource, IpAddr)> {
     let mut addresses = Vec::new();
+    let mut is_full = false;
     let mut add = |source, text: &str| {
         if let Some(address) = read_address(text) {
-            addresses.push((source, address));
+            is_full |= addresses.len() >= TASK_ADDRESSES_MAX;
+            if !is_full {
+                addresses.push((source, address));
+            }
         }
     };
     for network in status.networks() {
@@ -122,6 +127,10 @@ fn addresses_of(status: &impl Status) -> Few<(AddressSource, IpAddr)> {
         for label in status.labels().iter().filter(|label| label.key.0 == key) {
             add(source, &label.value.0);
         }
+    }
+    if is_full {
+        let what = format!("it has more than {TASK_ADDRESSES_MAX} addresses");
+        note_fault(faults, || what);
     }
     addresses.into()
 }
@@ -143,8 +152,14 @@ pub fn read_discovery(
     if fields.name.0.is_empty() {
         return None;
     }
-    let mut ports = Vec::with_capacity(fields.ports.ports.0.len());
-    for port in &fields.ports.ports.0 {
+    let listed = &fields.ports.ports.0;
+    if listed.len() > DISCOVERY_PORTS_MAX {
+        note_fault(faults, || {
+            format!("discovery ports: those behind the first {DISCOVERY_PORTS_MAX} are left out")
+        });
+    }
+    let mut ports = Vec::with_capacity(listed.len().min(DISCOVERY_PORTS_MAX));
+    for port in listed.iter().take(DISCOVERY_PORTS_MAX) {
         let number = match &port.number {
             Loose::Missing => Err("0".to_owned()),
             // 80.0 is 80 (as Go would not have it), 80.5 is no port.
@@ -158,21 +173,37 @@ pub fn read_discovery(
         match number {
             Ok(number) => ports.push(DiscoveryPort {
                 number,
-                name: names.intern(&port.name.0).0,
-                protocol: names.intern(&port.protocol.0).0,
+                name: names
+                    .intern(name_text(&port.name.0, "name of a discovery port", faults))
+                    .0,
+                protocol: names.intern(protocols(&port.protocol.0, faults)).0,
             }),
             Err(number) => {
                 let name = shorten(&port.name.0);
-                let fault =
-                    format!("discovery port {name:?}: {number} is not a number of 1 to 65535");
-                faults.push(fault.into());
+                note_fault(faults, || {
+                    format!("discovery port {name:?}: {number} is not a number of 1 to 65535")
+                });
             }
         }
     }
     Some(Box::new(Discovery {
-        name: names.intern(&fields.name.0).0,
+        name: names
+            .intern(name_text(&fields.name.0, "DiscoveryInfo name", faults))
+            .0,
         ports: ports.into(),
     }))
+}
+
+/// A list of protocols, as much of it as is kept.
+fn protocols<'a>(text: &'a str, faults: &mut Vec<Box<str>>) -> &'a str {
+    let text = name_text(text, "protocol of a discovery port", faults);
+    let Some((end, _)) = text.match_indices(',').nth(PORT_PROTOCOLS_MAX - 1) else {
+        return text;
+    };
+    note_fault(faults, || {
+        format!("discovery ports: one has more than {PORT_PROTOCOLS_MAX} protocols")
+    });
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -182,6 +213,7 @@ mod tests {
     use super::super::cluster::Task;
     use super::super::state::read_state;
     use super::*;
+    use crate::limits::{NAME_TEXT_BYTES_MAX, TASK_FAULTS_MAX};
 
     /// A running task with these further fields, as it is read from a document.
     fn only_task(fields: &str) -> Arc<Task> {
@@ -255,6 +287,68 @@ mod tests {
             found,
             wanted.map(|(source, address)| (source, address.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_task_gives_a_bounded_number_of_ports_protocols_and_addresses() {
+        let list = |item: &str, count| vec![item; count].join(",");
+        let fault = |task: &Task, part: &str| {
+            let faults = task.faults.as_ref().expect("faults");
+            assert!(faults.iter().any(|it| it.contains(part)), "{faults:?}");
+        };
+        let ports = |count| {
+            let ports = list(r#"{"number":80}"#, count);
+            only_task(&format!(
+                r#""discovery":{{"name":"w","ports":{{"ports":[{ports}]}}}}"#
+            ))
+        };
+        let count_of = |task: &Task| task.discovery.as_ref().map(|it| it.ports.len());
+        assert_eq!(
+            count_of(&ports(DISCOVERY_PORTS_MAX)),
+            Some(DISCOVERY_PORTS_MAX)
+        );
+        assert!(ports(DISCOVERY_PORTS_MAX).faults.is_none());
+        let many = ports(DISCOVERY_PORTS_MAX + 1);
+        assert_eq!(count_of(&many), Some(DISCOVERY_PORTS_MAX));
+        fault(&many, "discovery ports");
+
+        let protocols = list("tcp", PORT_PROTOCOLS_MAX + 1);
+        let many = only_task(&format!(
+            r#""discovery":{{"name":"w","ports":{{"ports":[{{"number":1,"protocol":"{protocols}"}}]}}}}"#
+        ));
+        let kept = &many.discovery.as_ref().expect("discovery").ports[0].protocol;
+        assert_eq!(kept.split(',').count(), PORT_PROTOCOLS_MAX);
+        fault(&many, "protocols");
+
+        let networks = list(r#"{"ip_address":"10.0.0.1"}"#, TASK_ADDRESSES_MAX + 1);
+        let many = only_task(&format!(
+            r#""statuses":[{{"state":"TASK_RUNNING","timestamp":1,
+            "container_status":{{"network_infos":[{networks}]}}}}]"#
+        ));
+        assert_eq!(many.addresses.len(), TASK_ADDRESSES_MAX);
+        fault(&many, "addresses");
+    }
+
+    #[test]
+    fn texts_that_names_are_made_from_are_cut_between_characters() {
+        let text = "é".repeat(NAME_TEXT_BYTES_MAX);
+        let task = only_task(&format!(
+            r#""name":"x{text}","discovery":{{"name":"{text}"}}"#
+        ));
+        assert_eq!(task.name.len(), NAME_TEXT_BYTES_MAX - 1);
+        let discovery = task.discovery.as_ref().expect("discovery");
+        assert_eq!(discovery.name.len(), NAME_TEXT_BYTES_MAX);
+        let faults = task.faults.as_ref().expect("faults");
+        assert!(faults.iter().any(|it| it.starts_with("task name")));
+        assert!(faults.iter().any(|it| it.starts_with("DiscoveryInfo name")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_task_is_kept_in_a_few_sentences() {
+        let ports = vec!["x"; 100_000].join(",");
+        let task = only_task(&format!(r#""resources":{{"ports":"[{ports}]"}}"#));
+        let faults = task.faults.as_ref().map(|faults| faults.len());
+        assert_eq!(faults, Some(TASK_FAULTS_MAX));
     }
 
     #[test]
@@ -343,7 +437,7 @@ mod tests {
             ("http", "tcp")
         );
         let faults = task.faults.as_ref().unwrap();
-        assert_eq!(faults.len(), 10);
+        assert_eq!(faults.len(), TASK_FAULTS_MAX);
         assert!(
             faults[0].contains("\"text\": \"80\" is not a number of 1 to 65535"),
             "{}",

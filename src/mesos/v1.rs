@@ -18,7 +18,7 @@ use super::skips::{Skips, shorten};
 use super::task::{
     Running, Status, is_bridge, read_discovery, read_domain, read_running, running_of,
 };
-use super::values::{PortRanges, read_loose_pid, sum_of_ranges};
+use super::values::{PortRanges, name_text, read_loose_pid, sum_of_ranges};
 
 object! {
     IdFields {
@@ -230,11 +230,12 @@ impl Keeper {
         });
         let port_ranges = sum_of_ranges(&ports.ranges);
         let discovery = read_discovery(&fields.discovery, &mut self.names, &mut self.faults);
-        let running = read_running(&fields.statuses.0);
+        let running = read_running(&fields.statuses.0, &mut self.faults);
+        let name = name_text(&fields.name.0, "task name", &mut self.faults);
         Task {
             framework_id: self.ids.intern(&fields.framework_id.value.0).0,
             id: Box::from(&*fields.id.value.0),
-            name: self.names.intern(&fields.name.0).0,
+            name: self.names.intern(name).0,
             agent_id: self.ids.intern(&fields.agent_id.value.0).0,
             state: TaskState::from_name(&fields.state.0),
             ordinal,
@@ -259,7 +260,7 @@ impl Keeper {
             task_id: Box::from(&*status.task_id.value.0),
             agent_id: self.ids.intern(&status.agent_id.value.0).0,
             state: TaskState::from_name(&fields.state.0),
-            running: is_running.then(|| running_of(status)),
+            running: is_running.then(|| running_of(status, &mut Vec::new())),
             // Only the master itself knows that an agent is out of reach; tasks of frameworks that
             // are not partition-aware are TASK_LOST then.
             is_agent_lost: status.source.0 == "SOURCE_MASTER"
@@ -292,7 +293,10 @@ impl Keeper {
     pub fn framework(&mut self, fields: &FrameworkInfoFields<'_>) -> Arc<Framework> {
         Arc::new(Framework {
             id: self.ids.intern(&fields.id.value.0).0,
-            name: self.names.intern(&fields.name.0).0,
+            name: self
+                .names
+                .intern(name_text(&fields.name.0, "", &mut Vec::new()))
+                .0,
             pid: None,
             hostname: self.names.intern(&fields.hostname.0).0,
         })

@@ -9,7 +9,7 @@ use super::cluster::Endpoint;
 use super::few::Few;
 use super::fields::Loose;
 use super::skips::shorten;
-use crate::limits::TASK_PORTS_MAX;
+use crate::limits::{NAME_TEXT_BYTES_MAX, TASK_FAULTS_MAX, TASK_PORTS_MAX};
 
 /// Reads a libprocess id, `name@host:port`. The port may be missing behind the colon or be no port;
 /// that is left to whoever needs one.
@@ -114,8 +114,30 @@ impl<'a> PortRanges<'a> {
     }
 
     pub fn fault(&mut self, what: String) {
-        self.faults.push(format!("ports: {what}").into());
+        note_fault(self.faults, || format!("ports: {what}"));
     }
+}
+
+/// Notes what is wrong with a task; the first few are enough, however much there is.
+pub fn note_fault(faults: &mut Vec<Box<str>>, what: impl FnOnce() -> String) {
+    if faults.len() < TASK_FAULTS_MAX {
+        faults.push(what().into());
+    }
+}
+
+/// A text that names are made from, as much of it as is kept.
+pub fn name_text<'a>(text: &'a str, what: &str, faults: &mut Vec<Box<str>>) -> &'a str {
+    if text.len() <= NAME_TEXT_BYTES_MAX {
+        return text;
+    }
+    note_fault(faults, || {
+        format!("{what}: what is behind its first {NAME_TEXT_BYTES_MAX} octets is not looked at")
+    });
+    let mut end = NAME_TEXT_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Ranges in order, with what overlaps or adjoins made one: as a master writes the sum of resources.
