@@ -88,6 +88,7 @@ fn snapshot(world: &World, records: &RecordSet) -> Snapshot {
         serial: 1,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: Default::default(),
+        collisions: Default::default(),
         table: ResponseTable::build(records, &common::answering(), 1, 1),
         world: Arc::new(world.clone()),
     }
@@ -278,6 +279,7 @@ impl Changed {
             serial: 2,
             published_at: SystemTime::UNIX_EPOCH,
             record_counts: self.records.record_counts(),
+            collisions: Default::default(),
             table,
             world: Arc::clone(&world),
         });

@@ -26,6 +26,7 @@ fn snapshot(tasks: usize) -> Snapshot {
         serial: 1,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: Default::default(),
+        collisions: Default::default(),
         table: ResponseTable::build(&records, &common::answering(), 1, 1),
         world: Arc::new(world),
     }

@@ -112,6 +112,7 @@ fn published(table: ResponseTable) -> Snapshot {
         serial: 7,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: Default::default(),
+        collisions: Default::default(),
         table,
         world: Arc::new(small().clone()),
     }

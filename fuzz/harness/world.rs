@@ -311,6 +311,7 @@ fn known(world: World, is_partial: bool) -> Known {
             serial: 7,
             published_at: SystemTime::UNIX_EPOCH,
             record_counts: all.record_counts(),
+            collisions: Default::default(),
             table: if is_partial {
                 table.into_partial()
             } else {

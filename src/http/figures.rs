@@ -22,13 +22,17 @@ pub fn figures(settings: &HttpSettings, snapshot: Option<&Snapshot>, samples: &S
     let freshness = settings.freshness.read();
     let engine = settings.engine.load();
     let config = settings.config.load();
-    let status = status::status(
+    let mut status = status::status(
         &freshness,
         snapshot,
         engine.as_deref(),
         &settings.forward,
         &config,
     );
+    // Every second is too often for a list.
+    if let Some(collisions) = status["collisions"].as_object_mut() {
+        collisions.remove("some");
+    }
     json!({
         "now": now(),
         "sample": samples.last().map(Sample::value),
@@ -91,7 +95,7 @@ pub fn changes_value(changes: &[Arc<Change>], config: &Config) -> Value {
 
 /// Whether changed names are listed, as `/v1/enumerate` lists names: with EnumerationOn, and to everybody
 /// only where no token is asked for. A stream of events shows none.
-fn shows_names(config: &Config) -> bool {
+pub fn shows_names(config: &Config) -> bool {
     config.enumeration_on && !config.http_token.is_set()
 }
 

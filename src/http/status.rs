@@ -1,13 +1,16 @@
 //! `/v1/status`: where the records come from and how old they are, for people and monitors. In: the
 //! freshness and the Snapshot. Out: one JSON object. It must never show a secret.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::figures::shows_names;
 use super::forwarding::forwarding;
 use crate::config::Config;
 use crate::forward::Common;
+use crate::records::collisions::{Collision, Collisions, Kind};
 use crate::records::enumerate::names_of_tasks;
 use crate::responses::Snapshot;
 use crate::stats::engine::EngineInUse;
@@ -54,6 +57,7 @@ pub fn status(
             "waiting": freshness.counts.tasks_waiting,
         },
         "objects_skipped": freshness.counts.skipped,
+        "collisions": snapshot.map(|it| collisions_value(&it.collisions, config)),
         "names_left_out": freshness.counts.names_left_out,
         "held": freshness.held.as_ref().map(|held| held_value(held, snapshot)),
         "zookeeper": freshness.zookeeper.as_ref().map(zookeeper_value),
@@ -108,6 +112,28 @@ fn held_value(held: &Held, snapshot: Option<&Snapshot>) -> Value {
         "agents_known": counts.agents_known,
         "agents_back": counts.agents_back,
         "some_names": names.unwrap_or_default(),
+    })
+}
+
+/// With the names, where whoever asks may see them.
+fn collisions_value(collisions: &Collisions, config: &Config) -> Value {
+    let counts = Kind::ALL.map(|kind| (kind.word(), collisions.count(kind)));
+    let shown: &[Collision] = match shows_names(config) {
+        true => &collisions.shown,
+        false => &[],
+    };
+    let some = shown.iter().map(|it| {
+        json!({
+            "name": it.name,
+            "reason": it.kind.word(),
+            "wanted_by": it.wanted_by.iter().map(|who| &**who).collect::<Vec<&str>>(),
+            "belongs_to": it.belongs_to,
+        })
+    });
+    json!({
+        "total": collisions.total(),
+        "by_reason": counts.into_iter().collect::<BTreeMap<&str, usize>>(),
+        "some": some.collect::<Vec<Value>>(),
     })
 }
 

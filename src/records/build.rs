@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::claims::Claim;
 use super::directory::{AgentFacts, Directory, Place, listener_labels};
 use super::labels;
 use super::left_out::Reason;
@@ -166,7 +167,19 @@ impl<'w> Emitter<'w> {
         let Some(owner) = self.place(sink, b"", self.at(first, Place::Plain)) else {
             return;
         };
-        for address in addresses {
+        sink.rank(Rank::PLAIN.claimed(self.at(first, Place::Plain).claim));
+        self.scheduler(framework, (first, owner), &addresses, sink);
+        sink.rank(Rank::PLAIN);
+    }
+
+    fn scheduler<S: Sink>(
+        &self,
+        framework: &Framework,
+        (first, owner): (usize, S::Name),
+        addresses: &[IpAddr],
+        sink: &mut S,
+    ) {
+        for &address in addresses {
             sink.add(owner, Data::Address(address), Why::Scheduler);
         }
         let Some(port) = framework.pid.as_ref().and_then(|pid| pid.port) else {
@@ -267,6 +280,8 @@ impl<'w> Emitter<'w> {
 
     /// The records of `StaticRecords`.
     pub(super) fn statics<S: StaticSink>(&self, sink: &mut S) {
+        // They stand beside the records of whoever has the name.
+        sink.rank(Rank::PLAIN.claimed(Claim::BESIDE));
         for (number, record) in self.world.naming.statics.records.iter().enumerate() {
             let owner = sink.absolute(&record.owner);
             let data = match &record.data {
@@ -286,6 +301,7 @@ impl<'w> Emitter<'w> {
             };
             sink.add(owner, data, Why::Static(number));
         }
+        sink.rank(Rank::PLAIN);
     }
 
     fn enter<S: Sink>(&self, sink: &mut S, left: &[u8], addresses: &[IpAddr], why: Why) {
@@ -324,7 +340,8 @@ impl<'w> Emitter<'w> {
             tail: agent.tail(),
             hash: labels::instance_hash(&task.id),
         };
-        sink.rank(self.rank(task, agent));
+        let claim = self.at(first_suffix, Place::Plain).claim;
+        sink.rank(self.rank(task, agent).claimed(claim));
         self.names_of(&names, sink, scratch);
         sink.rank(Rank::PLAIN);
     }
@@ -388,9 +405,11 @@ pub(super) fn framework_addresses(world: &World, framework: &Framework) -> Vec<I
     }
 }
 
-/// The addresses of a host.
+/// The addresses of a host, such as one can be at.
 pub(super) fn addresses(world: &World, host: &str) -> Vec<IpAddr> {
-    canonical(world.hosts.addresses(host).to_vec())
+    let mut addresses = canonical(world.hosts.addresses(host).to_vec());
+    addresses.retain(|&address| !sources::is_no_host(address));
+    addresses
 }
 
 /// An IPv4 address in IPv6's clothes is an IPv4 address.

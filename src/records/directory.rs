@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::World;
 use super::build::addresses;
+use super::collisions::Shared;
 use super::labels::{self, LabelRule};
 use super::rank::Rank;
 use super::suffix::{Reserved, Suffix, is_builtin};
@@ -26,6 +27,8 @@ pub(super) struct Directory {
     agents: HashMap<Arc<str>, AgentFacts, RandomState>,
     /// `None` where it does not matter.
     here: Option<Here>,
+    /// Names that several frameworks have.
+    pub(super) shared: Shared,
 }
 
 /// This machine among the agents.
@@ -84,11 +87,18 @@ impl Directory {
                 RandomState::default(),
             ),
             here: naming.rules.prefer_local.then(|| Here::new(world)),
+            shared: Shared::default(),
         };
+        let mut names = Shared::default();
         for framework in world.cluster.frameworks.iter() {
             let facts = directory.framework_facts(framework, &reserved);
+            if let Some(first) = facts.first_suffix {
+                let labels = directory.at(first, Place::Plain).framework.clone();
+                names.entry(labels).or_default().push(framework.id.clone());
+            }
             directory.frameworks.insert(framework.id.clone(), facts);
         }
+        directory.shared = Self::shared_only(names);
         for agent in world.cluster.agents.iter() {
             let facts = AgentFacts {
                 agent: agent.clone(),
@@ -121,7 +131,7 @@ impl Directory {
         framework: &Arc<Framework>,
         reserved: &Reserved,
     ) -> FrameworkFacts {
-        let name = self.rule.domain_fragment(&framework.name);
+        let name: Arc<str> = self.rule.domain_fragment(&framework.name).into();
         let first_suffix = (!name.is_empty()).then_some(self.suffixes.len());
         if first_suffix.is_some() {
             let is_builtin = is_builtin(&name);
@@ -130,6 +140,7 @@ impl Directory {
                 let suffix = self
                     .domain
                     .below(&labels, reserved, self.suffixes.len() + 1)
+                    .of_framework(&name)
                     // The .slave names of a framework stand below `slave` rightfully.
                     .closed_if(is_builtin && after.is_empty());
                 self.suffixes.push(suffix);

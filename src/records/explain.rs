@@ -1,11 +1,14 @@
 //! Why a name has its records, or why it has none: a World and a name in, an Explanation out. It
 //! reads the whole World for each question, so it is for people, never for the answering of DNS.
 
+mod kept;
+
 use std::net::IpAddr;
 
 use super::World;
 use super::build::{Data, Emitter, Sink, StaticSink, TaskNaming, Why, framework_addresses};
 use super::changes::in_document_order;
+use super::claims::{Claims, claims_to};
 pub use super::explanation::{Candidate, ExplainedRecord, Explanation, SkippedObject};
 use super::labels::LabelRule;
 use super::left_out::Reason;
@@ -64,6 +67,8 @@ struct Watcher<'w> {
     left_out: Vec<String>,
     /// Of the present source's records.
     rank: Rank,
+    /// To the name.
+    claims: Claims,
     /// The best of each of the explanation's records.
     ranks: Vec<Rank>,
     /// Types that have a record which is not left out for the rank of its task.
@@ -92,6 +97,7 @@ struct Span {
 
 impl<'w> Watcher<'w> {
     fn new(emitter: &'w Emitter<'w>, name: String) -> Self {
+        let claims = claims_to(emitter, &[&name]);
         Self {
             emitter,
             world: emitter.world(),
@@ -106,6 +112,7 @@ impl<'w> Watcher<'w> {
             spans: Vec::new(),
             left_out: Vec::new(),
             rank: Rank::PLAIN,
+            claims: claims.first().copied().unwrap_or_default(),
             ranks: Vec::new(),
             types: Vec::new(),
             is_met: false,
@@ -250,6 +257,7 @@ impl<'w> Watcher<'w> {
 
     fn finish(mut self, likeness: &Likeness) -> Explanation {
         self.part_omitted();
+        self.say_crowded();
         let cluster = &self.world.cluster;
         let waiting = cluster.waiting.iter().map(|task| task.why_waiting());
         let like = cluster
@@ -269,23 +277,6 @@ impl<'w> Watcher<'w> {
             self.explanation.nearest = self.near.into_iter().map(|(_, name)| name).collect();
         }
         self.explanation
-    }
-
-    /// Puts the records aside that are left out beside better ones of their type.
-    fn part_omitted(&mut self) {
-        let records = std::mem::take(&mut self.explanation.records);
-        let ranked: Vec<(Rank, ExplainedRecord)> = std::mem::take(&mut self.ranks)
-            .into_iter()
-            .zip(records)
-            .collect();
-        for (rank, record) in ranked {
-            if rank.is_omitted() && self.types.contains(&record.rtype) {
-                self.explanation.omitted.push(record);
-                self.explanation.record_count -= 1;
-            } else {
-                self.explanation.records.push(record);
-            }
-        }
     }
 
     /// The sentence that says where a record comes from.
@@ -382,6 +373,13 @@ impl Sink for Watcher<'_> {
         if self.text(owner) != self.explanation.name {
             return self.note_near(owner);
         }
+        if self.is_anothers(data) {
+            return self.say_left_out(format!(
+                "{} is left out: {}",
+                self.text(owner),
+                Reason::OfAnother
+            ));
+        }
         self.is_met = true;
         let (rtype, data) = match data {
             Data::Address(address) if address.is_ipv4() => ("A", address.to_string()),
@@ -395,9 +393,10 @@ impl Sink for Watcher<'_> {
         };
         // An address has its names whatever its task's health.
         let rank = match rtype {
-            "PTR" => Rank::PLAIN,
-            "SRV" => self.rank.of_health(),
-            _ => self.rank,
+            // Whether its target is its framework's is looked at in the end.
+            "PTR" => Rank::PLAIN.claimed(self.pointer_claim()),
+            "SRV" => self.rank.of_health().bare(),
+            _ => self.rank.bare(),
         };
         if !rank.is_omitted() && !self.types.contains(&rtype) {
             self.types.push(rtype);
@@ -438,9 +437,7 @@ impl Sink for Watcher<'_> {
             }
             None => reason.to_string(),
         };
-        if self.left_out.len() < EXPLAIN_SOURCES_MAX && !self.left_out.contains(&text) {
-            self.left_out.push(text);
-        }
+        self.say_left_out(text);
     }
 
     fn rank(&mut self, rank: Rank) {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits::{FRAMEWORK_LABELS_MAX, RRSET_RECORDS_MAX};
+
 /// Why a name, or all names of a task or framework, were not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
@@ -15,10 +17,13 @@ pub enum Reason {
     FrameworkUnknown,
     BesideCname,
     AddressPassedOver,
+    OfAnother,
+    TooManyLabels,
+    TooManyRecords,
 }
 
 impl Reason {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::LabelTooLong,
         Self::NameTooLong,
         Self::EmptyLabel,
@@ -29,6 +34,9 @@ impl Reason {
         Self::FrameworkUnknown,
         Self::BesideCname,
         Self::AddressPassedOver,
+        Self::OfAnother,
+        Self::TooManyLabels,
+        Self::TooManyRecords,
     ];
 
     /// The word for metrics and logs.
@@ -44,6 +52,9 @@ impl Reason {
             Self::FrameworkUnknown => "framework_unknown",
             Self::BesideCname => "beside_cname",
             Self::AddressPassedOver => "address_passed_over",
+            Self::OfAnother => "of_another",
+            Self::TooManyLabels => "too_many_labels",
+            Self::TooManyRecords => "too_many_records",
         }
     }
 }
@@ -61,7 +72,17 @@ impl fmt::Display for Reason {
             Self::FrameworkUnknown => "its framework is not in the state",
             Self::BesideCname => "it is a static CNAME, and the cluster has records of its name",
             Self::AddressPassedOver => {
-                "SkipNetInfoForBridge, IpAllow and IpDeny pass over each of its addresses"
+                "SkipNetInfoForBridge, IpAllow and IpDeny pass over each of its addresses, or no host has it"
+            }
+            Self::OfAnother => "the name belongs to a framework whose own name has fewer labels",
+            Self::TooManyRecords => {
+                return write!(f, "it has over {RRSET_RECORDS_MAX} records");
+            }
+            Self::TooManyLabels => {
+                return write!(
+                    f,
+                    "the framework's name has over {FRAMEWORK_LABELS_MAX} labels"
+                );
             }
         })
     }

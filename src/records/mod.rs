@@ -3,6 +3,8 @@
 
 mod build;
 mod changes;
+mod claims;
+pub mod collisions;
 mod directory;
 pub mod enumerate;
 pub mod explain;
@@ -10,6 +12,8 @@ mod explanation;
 pub mod labels;
 pub mod left_out;
 mod likeness;
+#[cfg(test)]
+mod poison_rules;
 #[cfg(test)]
 mod property;
 pub mod rank;

@@ -22,6 +22,7 @@ struct Contents {
     /// The same with their ranks.
     ranked: BTreeSet<(Vec<u8>, String, Rank)>,
     left_out: super::LeftOut,
+    collisions: Arc<super::collisions::Collisions>,
 }
 
 fn wire(set: &RecordSet, name: super::NameId) -> Vec<u8> {
@@ -48,12 +49,13 @@ fn contents(set: &RecordSet) -> Contents {
         records: BTreeSet::new(),
         ranked: BTreeSet::new(),
         left_out: set.left_out().clone(),
+        collisions: set.collisions("mesos", "ns.mesos."),
     };
     for name in set.names() {
         assert!(set.exists(name));
         let owner = wire(set, name);
         assert_eq!(set.find(&owner), Some(name));
-        for (rank, record) in set.ranked(name) {
+        for (rank, record) in set.tree.records(name.0) {
             let data = data(set, record);
             found.records.insert((owner.clone(), data.clone()));
             let is_new = found.ranked.insert((owner.clone(), data, rank));

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::World;
 use super::build::{Data, Emitter, Sink, StaticSink, Why};
 use super::changes;
+use super::claims::Claim;
+use super::collisions::Refused;
 use super::directory::Directory;
 use super::left_out::{LeftOut, Reason};
 use super::rank::{self, Rank};
@@ -15,6 +17,7 @@ use super::suffix::Suffix;
 use super::task_names::Scratch;
 use super::tree::{ROOT, Room, Tree};
 use crate::dns::name;
+use crate::limits::RECORDS_ROOM_MAX;
 
 /// A name of one RecordSet; stays valid until the name is gone after an `update`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,8 +62,10 @@ pub struct RecordSet {
     /// `in-addr.arpa` and `ip6.arpa`.
     reverse_roots: [u32; 2],
     left_out: LeftOut,
+    /// Reserved names that frameworks and tasks would have.
+    pub(super) refused: Refused,
     /// That of the World whose records these are.
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     pub(super) statics: Statics,
 }
 
@@ -80,6 +85,7 @@ impl RecordSet {
             tree,
             reverse_roots,
             left_out: LeftOut::default(),
+            refused: Refused::default(),
             directory: Arc::new(Directory::new(world)),
             statics: Statics::default(),
         };
@@ -178,10 +184,11 @@ impl RecordSet {
         self.tree.append_wire(name.0, wire);
     }
 
-    /// The records of a name, in no order that means anything; one that sources give with several
-    /// ranks comes with each. `rank::choose` tells which are answered.
+    /// The records of a name, without those of frameworks that do not have it, in no order that means
+    /// anything; one that sources give with several ranks comes with each. `rank::choose` tells which are
+    /// answered.
     pub fn ranked(&self, name: NameId) -> impl Iterator<Item = (Rank, Record)> + '_ {
-        self.tree.records(name.0)
+        self.tree.answered(name.0)
     }
 
     /// The records that a name is answered with, each once; those of one type best first.
@@ -207,7 +214,10 @@ impl RecordSet {
     /// What was not entered, by reason.
     pub fn left_out(&self) -> LeftOut {
         let beside = self.cnames_left_out().count() as u64;
-        self.left_out.clone().with(Reason::BesideCname, beside)
+        let of_another = self.tree.contested().len() as u64;
+        let left_out = self.left_out.clone().with(Reason::BesideCname, beside);
+        let left_out = left_out.with(Reason::OfAnother, of_another);
+        left_out.with(Reason::TooManyRecords, self.tree.crowded_count() as u64)
     }
 
     #[cfg(test)]
@@ -238,6 +248,8 @@ fn room_for(world: &World) -> Room {
         room.rows += namings * (5 + ports * port_rows + discovery_ports * 4);
     }
     room.rows += 4 * world.cluster.agents.len();
+    room.rows = room.rows.min(RECORDS_ROOM_MAX);
+    room.names = room.names.min(RECORDS_ROOM_MAX);
     room.label_bytes = room.names * LABEL_BYTES_HINT;
     room
 }
@@ -257,6 +269,7 @@ fn pin_apex(tree: &mut Tree, world: &World) -> NameId {
 struct Placer<'s, const ADD: bool> {
     tree: &'s mut Tree,
     left_out: &'s mut LeftOut,
+    refused: &'s mut Refused,
     apex: u32,
     reverse_roots: [u32; 2],
     /// By the suffix's index.
@@ -300,6 +313,7 @@ impl<'s, const ADD: bool> Placer<'s, ADD> {
         Self {
             tree: &mut set.tree,
             left_out: &mut set.left_out,
+            refused: &mut set.refused,
             apex: set.apex.0,
             reverse_roots: set.reverse_roots,
             suffixes: vec![None; emitter.directory().suffix_count()],
@@ -400,7 +414,11 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
             // An address has its names whatever its task's health.
             Data::Ptr { target } => {
                 let target = NameId(target);
-                (Record::Ptr { target }, Rank::PLAIN)
+                let rank = match self.rank.claim() {
+                    Claim::BESIDE => Rank::PLAIN,
+                    claim => Rank::PLAIN.claimed(claim),
+                };
+                (Record::Ptr { target }, rank)
             }
             Data::Cname { target } => {
                 let target = NameId(target);
@@ -422,7 +440,10 @@ impl<const ADD: bool> Sink for Placer<'_, ADD> {
         self.rank = rank;
     }
 
-    fn left_out(&mut self, reason: Reason, _name: Option<(&[u8], &Suffix)>) {
+    fn left_out(&mut self, reason: Reason, name: Option<(&[u8], &Suffix)>) {
+        if let (Reason::Reserved, Some((left, suffix))) = (reason, name) {
+            self.refused.count(ADD, left, suffix);
+        }
         if ADD {
             self.left_out.add(reason);
         } else {

@@ -3,7 +3,7 @@
 //! are all passed over must count as one that has none.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Naming, Rules};
 use crate::dns::subnet::Subnet;
@@ -12,6 +12,7 @@ use crate::mesos::cluster::{AddressSource, Task};
 /// Why an address is passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
+    NoHost,
     Bridge,
     NotAllowed,
     Denied(Subnet),
@@ -20,6 +21,7 @@ pub(super) enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoHost => f.write_str("no host has such an address"),
             Self::Bridge => f.write_str("SkipNetInfoForBridge"),
             Self::NotAllowed => f.write_str("not in IpAllow"),
             Self::Denied(block) => write!(f, "IpDeny {block}"),
@@ -30,6 +32,9 @@ impl fmt::Display for Rule {
 impl Rules {
     /// The rule that passes over an address which this source has for the task.
     fn against(&self, task: &Task, source: AddressSource, address: IpAddr) -> Option<Rule> {
+        if is_no_host(address) {
+            return Some(Rule::NoHost);
+        }
         if self.skip_netinfo_for_bridge && task.is_bridge && source == AddressSource::NetInfo {
             return Some(Rule::Bridge);
         }
@@ -38,6 +43,14 @@ impl Rules {
         }
         find(&self.ip_deny, address).map(|block| Rule::Denied(*block))
     }
+}
+
+/// Whether an address stands for no host, or for many: 0.0.0.0 and ::, which clients take for
+/// themselves, multicast (RFC 1112, RFC 4291, 2.7) and the limited broadcast (RFC 919). Loopback and
+/// link-local ones are passed over by IpDeny alone: clusters of one host have them.
+pub(super) fn is_no_host(address: IpAddr) -> bool {
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    address.is_unspecified() || address.is_multicast() || is_broadcast
 }
 
 fn find(blocks: &[Subnet], address: IpAddr) -> Option<&Subnet> {

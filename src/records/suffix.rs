@@ -1,6 +1,9 @@
 //! Suffixes: what a name ends in (`marathon.mesos`, `_tcp.marathon.slave.mesos`), worked out once
 //! for each framework, with the names below it that are reserved. Text only; no tree.
 
+use std::sync::Arc;
+
+use super::claims::Claim;
 use super::left_out::Reason;
 use crate::dns::name;
 use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX};
@@ -14,6 +17,9 @@ pub(super) struct Suffix {
     pub(super) text: Box<str>,
     wire_bytes: usize,
     guard: Guard,
+    /// The framework whose names end so, as labels; empty for the domain.
+    pub(super) framework: Arc<str>,
+    pub(super) claim: Claim,
 }
 
 /// Which names that end so are reserved.
@@ -24,6 +30,8 @@ enum Guard {
     Closed,
     /// The one of these labels, and what stands below it.
     Closes(Box<str>),
+    /// All, for the framework's name has too many labels.
+    Deep,
 }
 
 impl Suffix {
@@ -46,6 +54,8 @@ impl Suffix {
             text: text.into(),
             wire_bytes,
             guard: Guard::Open,
+            framework: Arc::default(),
+            claim: Claim::FIRST,
         }
     }
 
@@ -56,6 +66,8 @@ impl Suffix {
             text: format!("{labels}.{}", self.text).into(),
             wire_bytes: self.wire_bytes + labels.len() + 1,
             guard: reserved.guard(labels),
+            framework: Arc::default(),
+            claim: Claim::FIRST,
         }
     }
 
@@ -78,6 +90,7 @@ impl Suffix {
         match &self.guard {
             Guard::Open => Ok(()),
             Guard::Closed => Err(Reason::Reserved),
+            Guard::Deep => Err(Reason::TooManyLabels),
             Guard::Closes(labels) if is_at_or_below(left, labels.as_bytes()) => {
                 Err(Reason::Reserved)
             }
@@ -121,6 +134,16 @@ impl Reserved {
 }
 
 impl Suffix {
+    /// A suffix of this framework.
+    pub(super) fn of_framework(mut self, labels: &Arc<str>) -> Self {
+        match Claim::of_framework(labels) {
+            Some(claim) => self.claim = claim,
+            None => self.guard = Guard::Deep,
+        }
+        self.framework = labels.clone();
+        self
+    }
+
     /// Closes a suffix of a framework whose own name is reserved.
     pub(super) fn closed_if(mut self, reserved: bool) -> Self {
         if reserved {

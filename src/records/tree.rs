@@ -1,11 +1,13 @@
 //! The tree of names: labels and records in, names by number out. All lives in a few arrays and one
 //! hash index; what is freed is used again. It must never know why a record is there.
 
+mod contest;
 mod data;
 mod existence;
 mod row;
 mod settle;
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::net::Ipv6Addr;
 
@@ -13,9 +15,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use self::row::{Class, KINDS, Kind, ManySources, Row, Sources};
+use super::claims::Claims;
 use super::rank::Rank;
 use super::set::Record;
-use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX};
+use crate::limits::{NAME_BYTES_MAX, OWNER_SCAN_RECORDS_MAX, RRSET_RECORDS_MAX};
 
 /// No node, no record.
 pub(super) const NONE: u32 = u32::MAX;
@@ -43,7 +46,11 @@ pub(super) struct Tree {
     /// Records that some source gives, by kind; one of several ranks counts once.
     record_counts: [usize; KINDS],
     /// A bit for each rank that a record ever had.
-    ranks: u32,
+    ranks: u128,
+    /// Names with more records than are answered.
+    crowded_count: usize,
+    /// Names that several claims meet at, in text.
+    contested: BTreeMap<Box<str>, Claims>,
     above: Vec<u32>,
     /// Whether changes are noted, for `settle`.
     tracking: bool,
@@ -79,6 +86,8 @@ const PINNED: u16 = 1 << 4;
 const ABOVE: u16 = 1 << 5;
 const FREED: u16 = 1 << 6;
 const SWEEP: u16 = 1 << 7;
+/// Among `contested`.
+const CONTESTED: u16 = 1 << 8;
 
 impl Tree {
     pub(super) fn new(room: &Room) -> Self {
@@ -112,6 +121,8 @@ impl Tree {
             existing_count: 0,
             record_counts: [0; KINDS],
             ranks: 0,
+            crowded_count: 0,
+            contested: BTreeMap::new(),
             above: vec![ROOT],
             tracking: false,
             touched: Vec::new(),
@@ -122,6 +133,7 @@ impl Tree {
     /// From now on changes are noted.
     pub(super) fn track(&mut self) {
         self.tracking = true;
+        self.note_all_contests();
     }
 
     pub(super) fn child(&self, parent: u32, label: &[u8]) -> Option<u32> {
@@ -257,7 +269,9 @@ impl Tree {
         if sources.is_none() {
             let is_still_there = self.is_of_another_rank(owner, &record, rank);
             self.record_counts[kind as usize] -= usize::from(!is_still_there);
-            self.nodes[owner as usize].live_rows -= 1;
+            let live_rows = &mut self.nodes[owner as usize].live_rows;
+            self.crowded_count -= usize::from(*live_rows == CROWDED_ROWS);
+            *live_rows -= 1;
             if !self.exists(owner) {
                 self.ceased(owner);
             }
@@ -270,7 +284,14 @@ impl Tree {
         if !self.exists(owner) {
             self.began(owner);
         }
-        self.nodes[owner as usize].live_rows += 1;
+        let live_rows = &mut self.nodes[owner as usize].live_rows;
+        *live_rows += 1;
+        self.crowded_count += usize::from(*live_rows == CROWDED_ROWS);
+    }
+
+    /// Names with more records than are answered.
+    pub(super) fn crowded_count(&self) -> usize {
+        self.crowded_count
     }
 
     /// Notes that a node is about to change.
@@ -304,7 +325,10 @@ impl Tree {
         let mut others = self.ranks & !(1 << rank.number());
         while others != 0 {
             let other = Rank::from_number(others.trailing_zeros() as u8);
-            let row = self.find_row(owner, record, other);
+            let row = match Class::can_have(Kind::of(record), other) {
+                true => self.find_row(owner, record, other),
+                false => None,
+            };
             if row.is_some_and(|row| !self.rows[row as usize].sources.is_none()) {
                 return true;
             }
@@ -377,6 +401,8 @@ impl Tree {
         ]
     }
 }
+
+const CROWDED_ROWS: u32 = RRSET_RECORDS_MAX as u32 + 1;
 
 /// How much a tree is made for; it may hold more.
 #[derive(Default)]

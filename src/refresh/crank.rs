@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, never, select};
 use tracing::{debug, error, info};
 
+use super::clashes::Clashes;
 use super::election::Election;
 use super::hold::Holder;
 use super::notable::Notable;
@@ -44,6 +45,7 @@ pub(super) struct Crank {
     pub(super) election: Option<Election>,
     pub(super) press: Press,
     pub(super) told: Told,
+    pub(super) clashes: Clashes,
     /// The cluster as the sources have it, with what is held.
     pub(super) live: Live,
     pub(super) holder: Holder,
@@ -160,6 +162,7 @@ impl Crank {
             turns: Arc::default(),
             election: None,
             told: Told::default(),
+            clashes: Clashes::default(),
             live: Live::default(),
             phase: Phase::Off,
             reconnect_at: None,

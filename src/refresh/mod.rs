@@ -14,6 +14,7 @@
 //! are gathered for `PublishIntervalMs`, counted from the publication before, and never longer.
 
 mod backoff;
+mod clashes;
 mod crank;
 mod election;
 mod hold;

@@ -14,6 +14,7 @@ use crate::feed::{Feed, What};
 use crate::limits::{FEED_NAMES_MAX, HOST_ANSWER_MS, HOST_WAIT_MS, NAME_BYTES_MAX};
 use crate::mesos::cluster::{Cluster, Endpoint};
 use crate::mesos::hosts::{HostAnswer, HostResolver, Hosts, names_needed};
+use crate::records::collisions::Collisions;
 use crate::records::{NameId, Naming, RecordSet, World};
 use crate::responses::Snapshot;
 use crate::responses::publish::{Published, Publisher};
@@ -124,6 +125,7 @@ impl Press {
             published_at: SystemTime::now(),
             table: table.into_partial(),
             record_counts: records.record_counts(),
+            collisions: Arc::default(),
             world,
         });
         self.untold = Some(Untold::All);
@@ -173,6 +175,7 @@ impl Press {
             published_at: warm.published_at,
             table: warm.table,
             record_counts: warm.record_counts,
+            collisions: Arc::default(),
             world: Arc::clone(world),
         });
         self.untold = Some(Untold::All);
@@ -199,6 +202,7 @@ impl Press {
                 published_at: current.published_at,
                 table: current.table.clone(),
                 record_counts: current.record_counts,
+                collisions: current.collisions.clone(),
                 world: Arc::clone(&world),
             });
         }
@@ -263,6 +267,7 @@ impl Press {
                     published_at: current.published_at,
                     table: current.table.clone(),
                     record_counts,
+                    collisions: collisions_of(records, world),
                     world: Arc::clone(world),
                 });
                 return Pressed::Unchanged;
@@ -324,6 +329,7 @@ impl Press {
             published_at: SystemTime::now(),
             table,
             record_counts: records.map(RecordSet::record_counts).unwrap_or_default(),
+            collisions: records.map_or_else(Arc::default, |it| collisions_of(it, world)),
             world: Arc::clone(world),
         });
     }
@@ -373,6 +379,10 @@ impl Press {
             _ => hosts,
         }
     }
+}
+
+fn collisions_of(records: &RecordSet, world: &World) -> Arc<Collisions> {
+    records.collisions(&world.naming.domain, &world.naming.soa_mname)
 }
 
 /// What SOAMname resolves to: the listeners' addresses, and where one is a wildcard every address of

@@ -70,6 +70,9 @@ impl Crank {
                 self.told.cnames(records);
             }
         }
+        if let Some(current) = self.press.current() {
+            self.clashes.tell(&current.collisions, now);
+        }
         self.tell_counts(pressed, took);
         self.tell_held();
     }

@@ -15,6 +15,7 @@ pub mod zone;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::records::collisions::Collisions;
 use crate::records::{RecordCounts, World};
 use table::ResponseTable;
 
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub published_at: SystemTime,
     pub table: ResponseTable,
     pub record_counts: RecordCounts,
+    /// Names that several would have.
+    pub collisions: Arc<Collisions>,
     /// For `enumerate` and `explain`.
     pub world: Arc<World>,
 }

@@ -29,6 +29,8 @@ mod metrics;
 mod monitoring;
 mod outside;
 mod page;
+mod poison;
+mod poison_cost;
 mod prefer_local;
 mod publishing;
 mod ranks;

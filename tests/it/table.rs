@@ -35,6 +35,7 @@ fn snapshot(table: ResponseTable, world: &World) -> Snapshot {
         serial: 7,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: Default::default(),
+        collisions: Default::default(),
         table,
         world: Arc::new(world.clone()),
     }

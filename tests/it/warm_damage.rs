@@ -216,6 +216,7 @@ fn ask_all(table: ResponseTable, world: &World, questions: &[Vec<u8>]) {
         serial: 1,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: Default::default(),
+        collisions: Default::default(),
         table,
         world: Arc::new(world.clone()),
     };

@@ -97,6 +97,7 @@ pub fn snapshot(world: &World, generation: u64) -> Snapshot {
         serial: generation as u32,
         published_at: SystemTime::UNIX_EPOCH,
         record_counts: records.record_counts(),
+        collisions: Default::default(),
         table: ResponseTable::build(&records, &answering(), generation as u32, generation),
         world: Arc::new(world.clone()),
     }

@@ -107,6 +107,8 @@ families! {
         "time that it took the last time";
     NAMES_LEFT_OUT = Gauge "rollcall_names_left_out" in Count by []:
         "names that are not served because they cannot be; `rollcall explain` says why";
+    NAME_COLLISIONS = Gauge "rollcall_name_collisions" in Count by ["reason"]:
+        "names that several would have: reserved (a framework or task wants one that is; it gets none), of_another (a framework wants one of a framework whose own name has fewer labels; its records are kept aside), shared (several frameworks have one name)";
     OBJECTS_SKIPPED = Gauge "rollcall_objects_skipped" in Count by []:
         "tasks, agents and frameworks without records, unreadable ones among them";
     TASKS = Gauge "rollcall_cluster_tasks" in Count by ["state"]:

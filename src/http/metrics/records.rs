@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::families as f;
 use super::sheet::Sheet;
+use crate::records::collisions::Kind;
 use crate::responses::Snapshot;
 use crate::stats::freshness::{Freshness, SourceKind};
 use crate::sys::process::Usage;
@@ -44,6 +45,13 @@ pub fn table(
     sheet.one(&f::TABLE_BUILD_LAST, last)?;
     let counts = &freshness.counts;
     sheet.count(&f::NAMES_LEFT_OUT, counts.names_left_out)?;
+    let collisions =
+        snapshot.map(|it| Kind::ALL.map(|kind| ([kind.word()], it.collisions.count(kind) as u64)));
+    let collisions = collisions.iter().flatten();
+    sheet.counts(
+        &f::NAME_COLLISIONS,
+        collisions.map(|(label, it)| (&label[..], *it)),
+    )?;
     sheet.count(&f::OBJECTS_SKIPPED, counts.skipped)?;
     let tasks = [
         (&["served"][..], counts.tasks as u64),

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::records::rank::Rank;
+use crate::records::claims::Claim;
+use crate::records::rank::{PLACES, Rank};
 use crate::records::set::Record;
 
 /// One record of one owner. A large cluster has 2 million: no octet is spent in vain.
@@ -34,6 +35,12 @@ pub(super) enum Kind {
 pub(super) const KINDS: usize = 6;
 
 impl Kind {
+    /// Whether frameworks claim the owners of such records. That of a PTR record is an address, and the
+    /// cluster has no CNAME and TXT records.
+    pub(super) fn is_claimed(self) -> bool {
+        matches!(self, Self::A | Self::Aaaa | Self::Srv)
+    }
+
     /// Whether a row's data is another node.
     pub(super) fn has_target(self) -> bool {
         matches!(self, Self::Srv | Self::Ptr | Self::Cname)
@@ -52,34 +59,66 @@ impl Kind {
 }
 
 /// Kind and rank of a record, in one octet. Sources that give one record with several ranks give as
-/// many rows.
+/// many rows. Only addresses have every rank: SRV records have one for each health and claim, PTR
+/// records for each claim, CNAME and TXT records one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Class(u8);
 
 impl Class {
     pub(super) fn new(kind: Kind, rank: Rank) -> Self {
-        Self(rank.number() << KIND_BITS | kind as u8)
+        debug_assert!(Self::can_have(kind, rank), "a rank that the kind never has");
+        let claim = rank.claim().number();
+        Self(match kind {
+            Kind::A => rank.number(),
+            Kind::Aaaa => AAAA + rank.number(),
+            Kind::Srv => SRV + claim * HEALTHS + rank.bare().number() / PLACES,
+            Kind::Ptr => PTR + claim,
+            Kind::Cname => CNAME,
+            Kind::Text => TEXT,
+        })
+    }
+
+    pub(super) fn can_have(kind: Kind, rank: Rank) -> bool {
+        match kind {
+            Kind::A | Kind::Aaaa => true,
+            Kind::Srv => rank == rank.of_health(),
+            Kind::Ptr => rank.bare() == Rank::PLAIN,
+            Kind::Cname | Kind::Text => rank == Rank::PLAIN,
+        }
     }
 
     pub(super) fn kind(self) -> Kind {
-        match self.0 & ((1 << KIND_BITS) - 1) {
-            0 => Kind::A,
-            1 => Kind::Aaaa,
-            2 => Kind::Srv,
-            3 => Kind::Ptr,
-            4 => Kind::Cname,
-            _ => Kind::Text,
+        match self.0 {
+            TEXT.. => Kind::Text,
+            CNAME => Kind::Cname,
+            PTR.. => Kind::Ptr,
+            SRV.. => Kind::Srv,
+            AAAA.. => Kind::Aaaa,
+            _ => Kind::A,
         }
     }
 
     pub(super) fn rank(self) -> Rank {
-        Rank::from_number(self.0 >> KIND_BITS)
+        match self.kind() {
+            Kind::A => Rank::from_number(self.0),
+            Kind::Aaaa => Rank::from_number(self.0 - AAAA),
+            Kind::Srv => {
+                let (claim, health) = ((self.0 - SRV) / HEALTHS, (self.0 - SRV) % HEALTHS);
+                let bare = Rank::from_number(health * PLACES).of_health();
+                bare.claimed(Claim::from_number(claim))
+            }
+            Kind::Ptr => Rank::PLAIN.claimed(Claim::from_number(self.0 - PTR)),
+            Kind::Cname | Kind::Text => Rank::PLAIN,
+        }
     }
 }
 
-const KIND_BITS: u32 = 3;
-const _: () = assert!(KINDS <= 1 << KIND_BITS);
-const _: () = assert!(Rank::COUNT as u32 <= 1 << (8 - KIND_BITS));
+const HEALTHS: u8 = Rank::BARE_COUNT / PLACES;
+const AAAA: u8 = Rank::COUNT;
+const SRV: u8 = AAAA + Rank::COUNT;
+const PTR: u8 = SRV + Claim::COUNT * HEALTHS;
+const CNAME: u8 = PTR + Claim::COUNT;
+const TEXT: u8 = CNAME + 1;
 
 /// How many sources give a record, up to `COUNT_MAX`, which says that `ManySources` has the count; and
 /// a bit for whether the record was made since the last `settle`.
@@ -156,6 +195,7 @@ mod tests {
     fn class_holds_every_kind_with_every_rank() {
         for number in 0..Rank::COUNT {
             let rank = Rank::from_number(number);
+            assert_eq!(rank.bare().claimed(rank.claim()), rank);
             for kind in [
                 Kind::A,
                 Kind::Aaaa,
@@ -164,8 +204,10 @@ mod tests {
                 Kind::Cname,
                 Kind::Text,
             ] {
-                let class = Class::new(kind, rank);
-                assert!(class.kind() == kind && class.rank() == rank);
+                if Class::can_have(kind, rank) {
+                    let class = Class::new(kind, rank);
+                    assert!(class.kind() == kind && class.rank() == rank);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 //! answers may differ; what no source gives any more is taken out of every list and used again.
 
 use super::Node;
+use super::contest::Contest;
 use super::row::{Kind, Row};
 use super::{
     ABOVE, CHANGED, EXISTED, FREED, MANY, NONE, PINNED, SWEEP, TOUCHED, Tree, hash_label, label_of,
@@ -20,11 +21,12 @@ impl Tree {
         for &target in &round.targets {
             self.sweep_referrers(target);
         }
-        for &node in &round.readdressed {
+        for &(node, is_anothers) in &round.readdressed {
             let mut row = self.nodes[node as usize].first_referrer;
             while row != NONE {
                 let Row { owner, class, .. } = self.rows[row as usize];
-                if class.kind() == Kind::Srv {
+                let kind = class.kind();
+                if kind == Kind::Srv || kind == Kind::Ptr && is_anothers {
                     self.mark_changed(owner, &mut round.changed);
                 }
                 row = self.rows[row as usize].next_referrer;
@@ -55,6 +57,7 @@ impl Tree {
         self.nodes[node as usize].flags &= !(TOUCHED | EXISTED);
         let mut changed = (flags & EXISTED != 0) != self.is_name(node);
         let mut readdressed = false;
+        let (mut contest, has_claims) = (Contest::default(), self.has_claims());
         let mut previous = NONE;
         let mut row = self.nodes[node as usize].first_row;
         while row != NONE {
@@ -70,6 +73,9 @@ impl Tree {
             let is_live = !sources.is_none();
             let differs = sources.is_fresh() == is_live;
             changed |= differs;
+            if has_claims {
+                contest.see(class, !sources.is_fresh(), is_live);
+            }
             readdressed |= differs && matches!(kind, Kind::A | Kind::Aaaa);
             self.rows[row as usize].sources.age();
             if is_live {
@@ -96,8 +102,12 @@ impl Tree {
         if changed && (flags & ABOVE == 0 || flags & EXISTED != 0) {
             self.mark_changed(node, &mut round.changed);
         }
-        if readdressed {
-            round.readdressed.push(node);
+        let is_anothers = has_claims && contest.is_decided_anew();
+        if has_claims {
+            self.note_contest(node, contest.after);
+        }
+        if readdressed || is_anothers {
+            round.readdressed.push((node, is_anothers));
         }
     }
 
@@ -182,8 +192,8 @@ impl Tree {
 #[derive(Default)]
 struct Round {
     changed: Vec<u32>,
-    /// Names whose addresses changed.
-    readdressed: Vec<u32>,
+    /// Names whose addresses changed, and whether others' records are answered there now.
+    readdressed: Vec<(u32, bool)>,
     /// Rows out of their owner's list.
     dead: Vec<u32>,
     /// Targets of dead rows.
