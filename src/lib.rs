@@ -14,8 +14,8 @@
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone; `service` tells the service manager
 //! of it. `config`, `stats`, `simulate` stand beside the way. `zonefile` reads static records, which
-//! are one more input of `records`; `watched` reads files anew when they change. `dns`, `sys` and
-//! `limits` are leaves.
+//! are one more input of `records`; `watched` reads files anew when they change. `clients` counts what
+//! each client has. `dns`, `sys` and `limits` are leaves.
 //!
 //! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
 //! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
@@ -31,6 +31,7 @@
 //!   or drop it.
 
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod daemon;
 pub mod dns;

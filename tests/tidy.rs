@@ -27,6 +27,7 @@ const SHORT_FILES: &[(&str, usize)] = &[("src/lib.rs", 80), ("src/main.rs", 60)]
 /// and what stands beside the way.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("clients", &[]),
     ("dns", &["limits"]),
     ("sys", &["limits"]),
     (
@@ -45,6 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "serve",
         &[
             "responses",
+            "clients",
             "dns",
             "sys",
             "limits",
@@ -54,10 +56,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["responses", "limits", "stats"]),
-    ("forward", &["dns", "sys", "limits", "stats"]),
+    ("forward", &["clients", "dns", "sys", "limits", "stats"]),
     (
         "http",
         &[
+            "clients",
             "feed",
             "forward",
             "responses",

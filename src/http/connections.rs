@@ -1,9 +1,8 @@
 //! Who has how many connections. In: the listener. Out: connections, each with its place among all and
 //! among its client's. One client must never have all places, be it this host itself.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, info, warn};
 
+use crate::clients::{Clients, client_of};
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_CLIENT_MAX, HTTP_HEAD_MS_MAX, HTTP_IDLE_MS,
     HTTP_SEND_BUFFER_BYTES, HTTP_WRITE_MS_MAX,
@@ -44,22 +44,23 @@ impl Default for ConnectionLimits {
 /// The places of all connections.
 pub struct Connections {
     all: Arc<Semaphore>,
-    clients: Arc<Clients>,
+    counts: Arc<Counts>,
     limits: ConnectionLimits,
     /// Accepts that failed.
     failures: Repeated,
     refused: Repeated,
 }
 
-/// How many connections each client has; those without any are not kept.
+/// How many connections each client has.
 #[derive(Default)]
-struct Clients(Mutex<HashMap<IpAddr, usize>>);
+struct Counts(Mutex<Clients>);
 
 /// One connection's place; free again when it is dropped.
 pub struct Place {
     _among_all: OwnedSemaphorePermit,
-    clients: Arc<Clients>,
-    client: IpAddr,
+    counts: Arc<Counts>,
+    /// Its client.
+    number: usize,
 }
 
 /// What came of a connection.
@@ -73,7 +74,7 @@ impl Connections {
     pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             all: Arc::new(Semaphore::new(limits.connections_max)),
-            clients: Arc::default(),
+            counts: Arc::default(),
             limits,
             failures: Repeated::default(),
             refused: Repeated::default(),
@@ -123,15 +124,15 @@ impl Connections {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         let permit = permit.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
-        let client = client_of(peer);
-        if !self.clients.add(client, self.limits.per_client_max) {
+        let client = client_of(peer.ip());
+        let Some(number) = self.counts.add(client, self.limits.per_client_max) else {
             refuse(stream);
             return Ok(Accepted::TooMany(client));
-        }
+        };
         let place = Place {
             _among_all: permit,
-            clients: Arc::clone(&self.clients),
-            client,
+            counts: Arc::clone(&self.counts),
+            number,
         };
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
@@ -143,44 +144,22 @@ impl Connections {
     }
 }
 
-impl Clients {
-    fn add(&self, client: IpAddr, max: usize) -> bool {
-        let mut counts = self.lock();
-        let count = counts.entry(client).or_default();
-        let fits = *count < max;
-        *count += usize::from(fits);
-        fits
+impl Counts {
+    /// The client's number; `None`: it has as many as one may have.
+    fn add(&self, client: IpAddr, max: usize) -> Option<usize> {
+        let mut clients = self.lock();
+        let fits = clients.amount_of(client) < max;
+        fits.then(|| clients.add(client, 1))
     }
 
-    fn remove(&self, client: IpAddr) {
-        let mut counts = self.lock();
-        if let Some(count) = counts.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&client);
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, Clients> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.clients.remove(self.client);
-    }
-}
-
-/// An address, or of IPv6 the network: a client has all addresses of its /64.
-fn client_of(peer: SocketAddr) -> IpAddr {
-    match peer.ip().to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(network.into())
-        }
-        address => address,
+        self.counts.lock().remove(self.number, 1);
     }
 }
 
@@ -204,26 +183,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_of_ipv6_is_its_network_and_ipv4_in_its_clothes_is_ipv4() {
-        let client = |text: &str| client_of(SocketAddr::new(text.parse().expect(text), 1));
-        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
-        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
-        assert_eq!(client("::ffff:10.0.0.1"), client("10.0.0.1"));
-        assert_ne!(client("10.0.0.1"), client("10.0.0.2"));
-        assert_eq!(client("::1").to_string(), "::1");
-    }
-
-    #[test]
     fn places_are_free_again_and_not_kept() {
-        let clients = Clients::default();
-        let client = client_of(([127, 0, 0, 1], 1).into());
-        assert!(clients.add(client, 2) && clients.add(client, 2));
-        assert!(!clients.add(client, 2));
-        clients.remove(client);
-        assert!(clients.add(client, 2));
-        clients.remove(client);
-        clients.remove(client);
-        assert!(clients.lock().is_empty());
+        let counts = Counts::default();
+        let client = client_of([127, 0, 0, 1].into());
+        let number = counts.add(client, 2).expect("a first");
+        assert_eq!(counts.add(client, 2), Some(number));
+        assert_eq!(counts.add(client, 2), None);
+        counts.lock().remove(number, 1);
+        assert_eq!(counts.add(client, 2), Some(number));
+        counts.lock().remove(number, 2);
+        assert!(counts.lock().is_empty());
     }
 
     #[test]
