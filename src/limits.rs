@@ -1,12 +1,14 @@
 //! Every bound of the program, with its unit and its reason; relations between them are checked
 //! when it compiles.
 
+mod clients;
 mod live;
 mod poison;
 mod simulate;
 
 use std::time::Duration;
 
+pub use clients::*;
 pub use live::*;
 pub use poison::*;
 pub use simulate::*;
@@ -126,7 +128,8 @@ pub const LOOP_PROBE_WAIT: Duration = Duration::from_secs(5);
 /// How often leftovers are looked for: late replies, idle connections.
 pub const FORWARD_SWEEP: Duration = Duration::from_secs(1);
 
-/// TCP connections that one worker keeps; past it the one that was idle longest is closed.
+/// TCP connections that one worker keeps; past it one of the client that has most of them is closed, the
+/// one that was idle longest.
 pub const TCP_CONNECTIONS_MAX: usize = 1024;
 /// A TCP connection without a complete query is closed after this (RFC 7766, 6.2.3: seconds).
 pub const TCP_IDLE_MS: u64 = 10_000;

@@ -1,5 +1,6 @@
 //! One TCP connection. In: octets, cut anywhere. Out: an answer for each whole message, in order
-//! (RFC 7766, 8). Its buffers have bounds, and what the client does not read stops its own turn only.
+//! (RFC 7766, 8). Its buffers have bounds, and what the client does not read stops its own turn only;
+//! octets that come or go one by one keep it open no longer than silence does.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use crate::dns::frames::{Frame, Frames, LENGTH_BYTES};
 use crate::forward::{self, Way};
 use crate::limits::{
     FORWARD_PER_CONNECTION_MAX, TCP_MESSAGE_BYTES_MAX, TCP_OUTPUT_KEPT_BYTES_MAX,
-    TCP_PENDING_BYTES_MAX,
+    TCP_PENDING_BYTES_MAX, TCP_WRITE_BYTES_MIN,
 };
 use crate::stats::CloseReason;
 use crate::stats::query_log::Asked;
@@ -22,8 +23,8 @@ use crate::stats::query_log::Asked;
 pub struct Connection {
     pub stream: TcpStream,
     pub client: Client,
-    /// When it last completed a query or took a part of an answer. Octets that complete nothing do
-    /// not count: dripping them keeps no connection open.
+    /// When it last completed a query, or took all of its answers or a good part of them. Octets that
+    /// complete nothing do not count: dripping them, either way, keeps no connection open.
     pub progress_at: Instant,
     /// When the last octets came: a message that waits in `input` waits since then.
     read_at: Instant,
@@ -36,6 +37,10 @@ pub struct Connection {
     pub serial: u64,
     /// A whole query has come.
     pub was_asked: bool,
+    /// No query is read of it any more from here on.
+    ends_at: Instant,
+    /// Octets of answers taken since `progress_at`.
+    taken: usize,
     /// Queries whose answers come later.
     forwarded: usize,
     input: Frames,
@@ -55,7 +60,7 @@ pub enum Turn {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, peer: IpAddr, now: Instant) -> Self {
+    pub fn new(stream: TcpStream, peer: IpAddr, now: Instant, lifetime: Duration) -> Self {
         let client = Client {
             transport: Transport::Tcp,
             address: peer.to_canonical(),
@@ -72,6 +77,8 @@ impl Connection {
             number: 0,
             serial: 0,
             was_asked: false,
+            ends_at: now + lifetime,
+            taken: 0,
             forwarded: 0,
             input: Frames::default(),
             output: Vec::new(),
@@ -118,6 +125,12 @@ impl Connection {
                 continue;
             }
             if !self.readable {
+                // Nothing is there to be lost: closing with octets unread would cost it answers that are
+                // on their way.
+                if now >= self.ends_at && self.ending.is_none() {
+                    self.ending = Some(CloseReason::Lifetime);
+                    continue;
+                }
                 return Turn::Wait;
             }
             match self.input.fill(&mut self.stream) {
@@ -232,8 +245,11 @@ impl Connection {
             }
         }
         if written > 0 {
-            self.progress_at = now;
             self.output.drain(..written.min(self.output.len()));
+            self.taken += written;
+            if self.output.is_empty() || self.taken >= TCP_WRITE_BYTES_MIN {
+                (self.progress_at, self.taken) = (now, 0);
+            }
         }
         if self.output.is_empty() && self.output.capacity() > TCP_OUTPUT_KEPT_BYTES_MAX {
             self.output = Vec::new();

@@ -1,5 +1,5 @@
 //! Connections by how long they have been idle. In: numbers of connections. Out: the one that made
-//! no progress for the longest time; every step takes constant time.
+//! no progress for the longest time. Every change of them takes constant time.
 
 /// A doubly linked list over small numbers, oldest first. A number is in it at most once.
 #[derive(Default)]
@@ -20,6 +20,12 @@ impl IdleList {
     /// The number that was not renewed for the longest time.
     pub fn oldest(&self) -> Option<usize> {
         self.oldest
+    }
+
+    /// All numbers, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        let newer = |number: &usize| self.links.get(*number).and_then(|link| link.newer);
+        std::iter::successors(self.oldest, newer)
     }
 
     /// Puts a number at the newest end, wherever it was.
@@ -78,6 +84,7 @@ mod tests {
                     list.remove(number);
                 }
                 prop_assert_eq!(list.oldest(), model.first().copied());
+                prop_assert_eq!(list.iter().collect::<Vec<_>>(), model.clone());
                 prop_assert_eq!(list.newest, model.last().copied());
             }
         }

@@ -39,7 +39,8 @@ use mio::Waker;
 
 pub use crate::dns::Transport;
 use crate::limits::{
-    TCP_CONNECTIONS_MAX, TCP_IDLE_MS, UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
+    TCP_CONNECTIONS_MAX, TCP_DESCRIPTORS_PART, TCP_IDLE_MS, TCP_LIFETIME_MS,
+    UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
@@ -144,6 +145,7 @@ pub struct ServeOptions {
     /// Per worker.
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
+    pub tcp_lifetime: Duration,
     pub engine: config::Engine,
     /// Where names outside the domain are asked; `None`: nowhere.
     pub forward: Option<Arc<forward::Common>>,
@@ -166,6 +168,7 @@ impl ServeOptions {
             seed: 0,
             tcp_connections_max: TCP_CONNECTIONS_MAX,
             tcp_idle: Duration::from_millis(TCP_IDLE_MS),
+            tcp_lifetime: Duration::from_millis(TCP_LIFETIME_MS),
             engine: config::Engine::Auto,
             forward: None,
             query_log: Arc::default(),
@@ -252,6 +255,9 @@ impl Server {
         let descriptors = descriptors::limit().unwrap_or_default();
         let upstream_sockets_max = (descriptors / UPSTREAM_DESCRIPTORS_PART / worker_count.max(1))
             .clamp(1, UPSTREAM_SOCKETS_PER_WORKER_MAX);
+        let tcp_connections_max = (descriptors / TCP_DESCRIPTORS_PART / worker_count.max(1))
+            .min(options.tcp_connections_max)
+            .max(1);
         let hire = {
             let (options, cores) = (options.clone(), cores.clone());
             let (published, stats) = (Arc::clone(published), Arc::clone(&stats));
@@ -263,8 +269,9 @@ impl Server {
                     index,
                     core: cores.core_of(index),
                     seed: options.seed.wrapping_add(index as u64),
-                    tcp_connections_max: options.tcp_connections_max.max(1),
+                    tcp_connections_max,
                     tcp_idle: options.tcp_idle,
+                    tcp_lifetime: options.tcp_lifetime,
                     engine: uses,
                     published: Arc::clone(&published),
                     stats: Arc::clone(&stats),

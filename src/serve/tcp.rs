@@ -1,5 +1,11 @@
 //! The TCP connections of one worker. In: readiness and time. Out: turns of bounded work, in order
-//! of arrival; connections closed that idle or are too many. It must never hold up UDP.
+//! of arrival; connections closed that idle or are too many. It must never hold up UDP, nor let one
+//! client take the places of others.
+//!
+//! A client may have all places as long as nobody else wants one: whoever comes when all are taken gets
+//! that of the connection which is longest idle of the client that has most. So a client with one
+//! connection loses it only where no client has two, and one that floods closes its own. A fixed share for
+//! each would refuse a busy proxy where there is room, and few such clients would still have all.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,6 +20,7 @@ use super::Respond;
 use super::connection::{Connection, Turn};
 use super::idle_list::IdleList;
 use super::worker::{Answering, CONNECTION_TOKEN_FIRST};
+use crate::clients::{Clients, client_of};
 use crate::limits::{
     LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, TCP_ACCEPTS_PER_TURN_MAX, TCP_MESSAGE_BYTES_MAX,
     TCP_QUERIES_PER_CONNECTION_TURN_MAX, TCP_QUERIES_PER_TURN_MAX,
@@ -25,6 +32,10 @@ pub struct Connections {
     places: Vec<Option<Connection>>,
     free: Vec<usize>,
     idle_list: IdleList,
+    /// How many connections each client has.
+    clients: Clients,
+    /// By place, the number of its client.
+    client_numbers: Vec<usize>,
     ready: VecDeque<usize>,
     /// By place, whether its number stands in `ready`, which so holds each number at most once.
     queued: Vec<bool>,
@@ -36,6 +47,7 @@ pub struct Connections {
     accept_paused_until: Option<Instant>,
     connections_max: usize,
     idle: Duration,
+    lifetime: Duration,
     /// Connections so far.
     serial: u64,
     /// Where every answer is written before it is queued.
@@ -43,11 +55,13 @@ pub struct Connections {
 }
 
 impl Connections {
-    pub fn new(connections_max: usize, idle: Duration) -> Self {
+    pub fn new(connections_max: usize, idle: Duration, lifetime: Duration) -> Self {
         Self {
             places: Vec::new(),
             free: Vec::new(),
             idle_list: IdleList::default(),
+            clients: Clients::default(),
+            client_numbers: Vec::new(),
             ready: VecDeque::new(),
             queued: Vec::new(),
             // After a restart the edge that told of waiting connections may be past.
@@ -56,6 +70,7 @@ impl Connections {
             accept_paused_until: None,
             connections_max,
             idle,
+            lifetime,
             serial: 0,
             response: vec![0; TCP_MESSAGE_BYTES_MAX].into_boxed_slice(),
         }
@@ -217,7 +232,8 @@ impl Connections {
             let error = match listener.accept() {
                 Ok((stream, peer)) => {
                     stats.tcp_accepted.add(1);
-                    match self.admit(Connection::new(stream, peer.ip(), now), stats, registry) {
+                    let connection = Connection::new(stream, peer.ip(), now, self.lifetime);
+                    match self.admit(connection, stats, registry) {
                         Ok(()) => continue,
                         Err(error) => error,
                     }
@@ -243,7 +259,7 @@ impl Connections {
         }
     }
 
-    /// Finds a place for a connection: a free one, a new one, or that of the one longest idle.
+    /// Finds a place for a connection: a free one, a new one, or another's.
     fn admit(
         &mut self,
         mut connection: Connection,
@@ -251,31 +267,57 @@ impl Connections {
         registry: &Registry,
     ) -> io::Result<()> {
         let open_count = self.places.len() - self.free.len();
+        let client = self.clients.add(client_of(connection.client.address), 1);
         if open_count >= self.connections_max
-            && let Some(oldest) = self.idle_list.oldest()
+            && let Some((number, owner)) = self.one_too_many(client)
         {
-            self.close(oldest, CloseReason::Evicted, stats);
+            let reason = match owner == client {
+                true => CloseReason::OwnShare,
+                false => CloseReason::Evicted,
+            };
+            self.close(number, reason, stats);
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.queued.push(false);
+            self.client_numbers.push(0);
             self.places.len() - 1
         });
         let token = Token(CONNECTION_TOKEN_FIRST + number);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = registry.register(&mut connection.stream, token, interest) {
             self.free.push(number);
+            self.clients.remove(client, 1);
             stats.count_close(CloseReason::Error);
             return Err(error);
         }
         self.serial += 1;
         (connection.number, connection.serial) = (number, self.serial);
-        if let Some(place) = self.places.get_mut(number) {
-            *place = Some(connection);
+        if let (Some(place), Some(owner)) = (
+            self.places.get_mut(number),
+            self.client_numbers.get_mut(number),
+        ) {
+            (*place, *owner) = (Some(connection), client);
         }
         self.idle_list.renew(number);
         self.enqueue(number);
         Ok(())
+    }
+
+    /// The connection that goes when all places are taken and a client has one more, and whose it is. It
+    /// looks at each: some microseconds, and only where a connection is accepted as well.
+    fn one_too_many(&self, newcomer: usize) -> Option<(usize, usize)> {
+        let mut found = None;
+        let mut most = (0, false);
+        for number in self.idle_list.iter() {
+            let client = *self.client_numbers.get(number)?;
+            // Who comes and has as many as another loses its own: the two would push each other out.
+            let amount = (self.clients.amount(client), client == newcomer);
+            if amount > most {
+                (found, most) = (Some((number, client)), amount);
+            }
+        }
+        found
     }
 
     /// Queues an answer that was waited for. False: its connection is gone, or goes now, since its client
@@ -329,6 +371,9 @@ impl Connections {
             && let Some(connection) = place.take()
         {
             self.free.push(number);
+            if let Some(client) = self.client_numbers.get(number) {
+                self.clients.remove(*client, 1);
+            }
             // Counted before the client can see it.
             stats.count_close(reason);
             drop(connection);

@@ -361,7 +361,7 @@ fn connection_past_the_limit_evicts_the_one_longest_idle() {
     ask_tcp(&mut clients[0], 12);
     ask_tcp(&mut clients[2], 13);
     ask_tcp(&mut fourth, 14);
-    assert_eq!(server.totals().tcp_closed(CloseReason::Evicted), 1);
+    assert_eq!(server.totals().tcp_closed(CloseReason::OwnShare), 1);
 }
 
 #[test]
@@ -448,5 +448,6 @@ fn stop_joins_idle_and_busy_workers_within_a_second() {
     assert_eq!(stats.totals().tcp_closed(CloseReason::Stopped), 1);
 }
 
+mod crowded;
 mod listeners;
 mod managed;

@@ -43,6 +43,7 @@ pub struct Duty {
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
     pub engine: Uses,
+    pub tcp_lifetime: Duration,
     pub published: Published,
     pub stats: Arc<Stats>,
     pub stop: Arc<AtomicBool>,
@@ -298,7 +299,11 @@ impl<'a, R: Respond> Desk<'a, R> {
         });
         Self {
             stats,
-            connections: Connections::new(duty.tcp_connections_max, duty.tcp_idle),
+            connections: Connections::new(
+                duty.tcp_connections_max,
+                duty.tcp_idle,
+                duty.tcp_lifetime,
+            ),
             forwarder,
             tap: Tap::new(&duty.query_log),
             responder,

@@ -246,10 +246,15 @@ pub enum CloseReason {
     Finished,
     /// No complete query and no progress of an answer for too long.
     Idle,
-    /// It had been idle longest when another one came and all places were taken.
+    /// All places were taken when another client came: no client had more, and of its own it was idle
+    /// longest.
     Evicted,
     /// A message shorter than a header.
     BadMessage,
+    /// The same, but the one that came was of its own client.
+    OwnShare,
+    /// It was used for too long.
+    Lifetime,
     /// The connection broke.
     Error,
     /// The server stopped, or its worker was started again.
@@ -257,12 +262,14 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Finished,
         Self::Idle,
         Self::Evicted,
         Self::BadMessage,
         Self::Error,
+        Self::OwnShare,
+        Self::Lifetime,
         Self::Stopped,
     ];
 
@@ -274,6 +281,8 @@ impl CloseReason {
             Self::Evicted => "evicted",
             Self::BadMessage => "bad_message",
             Self::Error => "error",
+            Self::OwnShare => "own_share",
+            Self::Lifetime => "lifetime",
             Self::Stopped => "stopped",
         }
     }

@@ -54,7 +54,7 @@ families! {
     TCP_ACCEPTED = Counter "rollcall_tcp_connections_accepted" in Count by []:
         "TCP connections accepted";
     TCP_CLOSED = Counter "rollcall_tcp_connections_closed" in Count by ["reason"]:
-        "TCP connections closed; evicted: idle longest when all places were taken";
+        "TCP connections closed; evicted: of a client with most of them, idle longest, when all places were taken and another client came; own_share: the same where the client itself came; lifetime: used for an hour";
     TCP_ACCEPT_ERRORS = Counter "rollcall_tcp_accept_errors" in Count by []:
         "times that none could be accepted: out of descriptors or memory";
     FORWARDED = Counter "rollcall_forward_queries" in Count by []:
