@@ -48,6 +48,13 @@ impl Clients {
         }
     }
 
+    /// The same for a client whose number was not kept.
+    pub fn remove_of(&mut self, client: IpAddr, amount: usize) {
+        if let Some(number) = self.numbers.get(&client) {
+            self.remove(*number, amount);
+        }
+    }
+
     /// What the client of a number has.
     pub fn amount(&self, number: usize) -> usize {
         self.shares.get(number).map_or(0, |share| share.amount)
@@ -101,7 +108,7 @@ mod tests {
         assert_eq!((clients.amount(number), clients.amount_of(one)), (3, 3));
         clients.remove(number, 2);
         assert_eq!(clients.amount_of(one), 1);
-        clients.remove(number, 1);
+        clients.remove_of(one, 1);
         assert!(clients.is_empty());
         // Nothing is taken twice.
         clients.remove(number, 1);

@@ -72,7 +72,8 @@ pub const PORT_PICKS_MAX: usize = 32;
 pub const PORT_PATIENCE: Duration = Duration::from_secs(1);
 pub const PORT_RETRY: Duration = Duration::from_millis(20);
 
-/// Queries that one worker has under way to upstreams; past it the oldest gives up.
+/// Queries that one worker has under way to upstreams; past it the oldest gives up. One client has half of
+/// them at most (`forward::flights`).
 pub const FORWARD_FLIGHTS_MAX: usize = 4096;
 /// Clients that wait for them, where several asked the same.
 pub const FORWARD_WAITERS_MAX: usize = 4 * FORWARD_FLIGHTS_MAX;

@@ -1,12 +1,19 @@
 //! Queries under way to upstreams. In: queries, attempts, the time. Out: who waits for what, and what is
 //! due. Bounded in number and in octets; nothing here reads a clock or a socket.
+//!
+//! One client may have as much as is left for all others together. So one that asks for names that nobody
+//! answers has half of the room, two such have a third each, and who comes next always finds some.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Way;
-use crate::limits::{FORWARD_FLIGHTS_MAX, FORWARD_PENDING_BYTES_MAX, FORWARD_WAITERS_MAX};
+use crate::clients::Clients;
+use crate::limits::{
+    FORWARD_FLIGHTS_MAX, FORWARD_PENDING_BYTES_MAX, FORWARD_PLACE_BYTES, FORWARD_WAITERS_MAX,
+};
 
 /// Names a flight, and none that has its place later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +64,8 @@ pub enum AttemptState {
 /// Somebody who waits for an answer.
 pub struct Waiter {
     pub way: Way,
+    /// Whose share it counts to (`client_of`).
+    pub client: IpAddr,
     /// When it came.
     pub since: Instant,
     /// As it came.
@@ -82,6 +91,9 @@ pub struct Flights {
     waiter_count: usize,
     /// Octets of queries and of those who wait.
     bytes: usize,
+    /// The room that each client takes, and that all of them take.
+    clients: Clients,
+    room_taken: usize,
 }
 
 #[derive(Default)]
@@ -105,6 +117,11 @@ impl Waiter {
     fn bytes(&self) -> usize {
         let begun = self.begun.as_ref().map_or(0, |begun| begun.answer.len());
         size_of::<Self>() + self.message.len() + begun
+    }
+
+    /// What counts to its client's share.
+    fn room(&self) -> usize {
+        self.bytes().max(FORWARD_PLACE_BYTES)
     }
 }
 
@@ -133,6 +150,12 @@ impl Flights {
             && self.bytes < FORWARD_PENDING_BYTES_MAX
     }
 
+    /// Whether its client's share has room for one more. False: it has as much as is left for others.
+    pub fn has_share(&self, waiter: &Waiter) -> bool {
+        let left = FORWARD_PENDING_BYTES_MAX.saturating_sub(self.room_taken);
+        self.clients.amount_of(waiter.client) + waiter.room() <= left
+    }
+
     pub fn find(&self, key: &[u8]) -> Option<FlightId> {
         self.by_key.get(key).copied()
     }
@@ -149,8 +172,7 @@ impl Flights {
         });
         let key = flight.key.clone();
         self.bytes += flight.query.len();
-        self.waiter_count += flight.waiters.len();
-        self.bytes += flight.waiters.iter().map(Waiter::bytes).sum::<usize>();
+        flight.waiters.iter().for_each(|waiter| self.count(waiter));
         let mut id = FlightId { place, serial: 0 };
         if let Some(place) = self.places.get_mut(place as usize) {
             id.serial = place.serial;
@@ -165,12 +187,19 @@ impl Flights {
     }
 
     pub fn join(&mut self, id: FlightId, waiter: Waiter) {
-        let bytes = waiter.bytes();
+        if self.get(id).is_some() {
+            self.count(&waiter);
+        }
         if let Some(flight) = self.get(id) {
             flight.waiters.push(waiter);
-            self.waiter_count += 1;
-            self.bytes += bytes;
         }
+    }
+
+    fn count(&mut self, waiter: &Waiter) {
+        self.waiter_count += 1;
+        self.bytes += waiter.bytes();
+        self.room_taken += waiter.room();
+        self.clients.add(waiter.client, waiter.room());
     }
 
     /// Those who wait, who do so no longer.
@@ -180,7 +209,11 @@ impl Flights {
         };
         let waiters = std::mem::take(&mut flight.waiters);
         self.waiter_count -= waiters.len();
-        self.bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
+        for waiter in &waiters {
+            self.bytes -= waiter.bytes();
+            self.room_taken -= waiter.room();
+            self.clients.remove_of(waiter.client, waiter.room());
+        }
         waiters
     }
 
@@ -291,12 +324,17 @@ mod tests {
     }
 
     fn waiter() -> Waiter {
+        waiter_of(1)
+    }
+
+    fn waiter_of(client: u8) -> Waiter {
         let way = Way::Tcp {
             connection: 1,
             serial: 1,
         };
         Waiter {
             way,
+            client: [10, 0, 0, client].into(),
             since: Instant::now(),
             message: Box::from([0; 40]),
             begun: None,
@@ -332,6 +370,35 @@ mod tests {
         flights.land(three);
         assert!(flights.is_empty());
         assert_eq!((flights.bytes, flights.waiter_count), (0, 0));
+        assert!(flights.room_taken == 0 && flights.clients.is_empty());
+    }
+
+    #[test]
+    fn clients_that_ask_for_all_there_is_leave_room_for_the_next() {
+        let (mut flights, now) = (Flights::default(), Instant::now());
+        let mut take_all = |client: u8| {
+            let mut ids = Vec::new();
+            while flights.has_share(&waiter_of(client)) {
+                let id = flights.start(flight(now, None));
+                flights.join(id, waiter_of(client));
+                ids.push(id);
+            }
+            assert!(flights.has_room());
+            ids
+        };
+        let first = take_all(1);
+        assert_eq!(first.len(), FORWARD_FLIGHTS_MAX / 2);
+        assert_eq!(take_all(2).len(), FORWARD_FLIGHTS_MAX / 4);
+        assert_eq!(take_all(3).len(), FORWARD_FLIGHTS_MAX / 8);
+        // What the first lets go of is for all of them.
+        for id in first {
+            flights.land(id);
+        }
+        assert!(flights.has_share(&waiter_of(2)) && flights.has_share(&waiter_of(3)));
+        // A long message takes the room of many.
+        let mut long = waiter_of(4);
+        long.message = vec![0; FORWARD_PENDING_BYTES_MAX].into();
+        assert!(!flights.has_share(&long));
     }
 
     #[test]

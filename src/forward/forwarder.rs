@@ -25,6 +25,7 @@ use super::sockets::Sockets;
 use super::streams::Streams;
 use super::upstream::Upstream;
 use super::{Asked, Asker, Common, Deliver, Settings, TOKENS};
+use crate::clients::client_of;
 use crate::dns::message::{LowerName, Parsed, flag, parse};
 use crate::dns::{Rcode, name};
 use crate::limits::{
@@ -205,6 +206,7 @@ impl<'s> Forwarder<'s> {
         }
         let waiter = Waiter {
             way: asker.way,
+            client: client_of(asker.address),
             since: now,
             message: question.message.into(),
             begun: None,
@@ -246,6 +248,7 @@ impl<'s> Forwarder<'s> {
         self.stats.cache_misses.add(1);
         let waiter = Waiter {
             way: asker.way,
+            client: client_of(asker.address),
             since: now,
             message: own.message.into(),
             begun: response.get(..led_here.bytes).map(|answer| Begun {
@@ -260,8 +263,8 @@ impl<'s> Forwarder<'s> {
         }
     }
 
-    /// Has somebody wait for an answer, with others who do or alone. False: there is no room, or nobody
-    /// to ask.
+    /// Has somebody wait for an answer, with others who do or alone. False: there is no room, be it for its
+    /// client alone, or nobody to ask.
     fn wait(
         &mut self,
         question: &Question<'_>,
@@ -274,6 +277,10 @@ impl<'s> Forwarder<'s> {
             || self.flights.bytes() >= 2 * FORWARD_PENDING_BYTES_MAX
         {
             self.stats.forward_overflows.add(1);
+            return false;
+        }
+        if !self.flights.has_share(&waiter) {
+            self.stats.forward_over_share.add(1);
             return false;
         }
         let key = question.is_sharable().then(|| {

@@ -29,7 +29,7 @@ mod streams;
 mod upstream;
 mod walk;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,7 @@ impl Way {
 /// Who asks, as far as it matters here.
 pub struct Asker {
     pub way: Way,
+    pub address: IpAddr,
     pub over_tcp: bool,
     /// Where a CNAME of the table led here.
     pub led_here: Option<LedHere>,

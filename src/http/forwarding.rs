@@ -19,6 +19,7 @@ pub fn forwarding(stats: &Stats, forward: &Common) -> Value {
         "asked": totals.forwarded,
         "unanswered": totals.forward_failures,
         "overflows": totals.forward_overflows,
+        "over_share": totals.forward_over_share,
         "in_flight": totals.forwards_in_flight,
         "cache": {
             "hits": totals.cache_hits,

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
@@ -176,7 +176,7 @@ impl Connection {
                         connection: self.number,
                         serial: self.serial,
                     };
-                    match answering.forward(outcome, query, way, response) {
+                    match answering.forward(outcome, query, (way, self.client.address), response) {
                         forward::Asked::Answered { bytes, .. } => Some(bytes),
                         forward::Asked::Dropped => None,
                         forward::Asked::Waits => {

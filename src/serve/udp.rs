@@ -149,9 +149,10 @@ fn forward<B: Datagrams, R: Respond>(
     outcome: Outcome,
     answering: &mut Answering<'_, '_, R>,
 ) -> Option<usize> {
-    let way = Way::Udp(batch.way_back(place)?);
+    let way = batch.way_back(place)?;
     let datagram = batch.datagram(place)?;
-    match answering.forward(outcome, datagram.query, way, datagram.response) {
+    let from = (Way::Udp(way), datagram.peer);
+    match answering.forward(outcome, datagram.query, from, datagram.response) {
         Asked::Answered { bytes, .. } => Some(bytes),
         Asked::Waits | Asked::Dropped => None,
     }

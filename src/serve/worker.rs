@@ -2,6 +2,7 @@
 //! costs the batch in its hands and its TCP connections, never the core.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub struct Duty {
     pub seed: u64,
     pub tcp_connections_max: usize,
     pub tcp_idle: Duration,
-    pub engine: Uses,
     pub tcp_lifetime: Duration,
+    pub engine: Uses,
     pub published: Published,
     pub stats: Arc<Stats>,
     pub stop: Arc<AtomicBool>,
@@ -439,12 +440,12 @@ impl<R: Respond> Answering<'_, '_, R> {
         self.count(outcome, Transport::Udp, response)
     }
 
-    /// Has the forwarder answer what `respond` left to it.
+    /// Has the forwarder answer what `respond` left to it; `way` leads to who asked.
     pub fn forward(
         &mut self,
         outcome: Outcome,
         query: &[u8],
-        way: Way,
+        (way, address): (Way, IpAddr),
         response: &mut [u8],
     ) -> Asked {
         let led_here = match outcome {
@@ -455,6 +456,7 @@ impl<R: Respond> Answering<'_, '_, R> {
         let asked = self.forwarder.as_mut().map_or(Asked::Dropped, |forwarder| {
             let asker = Asker {
                 way,
+                address,
                 over_tcp: transport == Transport::Tcp,
                 led_here,
             };

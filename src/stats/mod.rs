@@ -182,6 +182,8 @@ counters! {
     cache_stale,
     /// Queries that gave up since too many were under way.
     forward_overflows,
+    /// Queries that were not asked of anybody, since their client had as many under way as it may.
+    forward_over_share,
     /// Queries that no upstream answered in time.
     forward_failures,
 }
@@ -249,12 +251,12 @@ pub enum CloseReason {
     /// All places were taken when another client came: no client had more, and of its own it was idle
     /// longest.
     Evicted,
-    /// A message shorter than a header.
-    BadMessage,
     /// The same, but the one that came was of its own client.
     OwnShare,
     /// It was used for too long.
     Lifetime,
+    /// A message shorter than a header.
+    BadMessage,
     /// The connection broke.
     Error,
     /// The server stopped, or its worker was started again.
@@ -266,10 +268,10 @@ impl CloseReason {
         Self::Finished,
         Self::Idle,
         Self::Evicted,
-        Self::BadMessage,
-        Self::Error,
         Self::OwnShare,
         Self::Lifetime,
+        Self::BadMessage,
+        Self::Error,
         Self::Stopped,
     ];
 
@@ -279,10 +281,10 @@ impl CloseReason {
             Self::Finished => "finished",
             Self::Idle => "idle",
             Self::Evicted => "evicted",
-            Self::BadMessage => "bad_message",
-            Self::Error => "error",
             Self::OwnShare => "own_share",
             Self::Lifetime => "lifetime",
+            Self::BadMessage => "bad_message",
+            Self::Error => "error",
             Self::Stopped => "stopped",
         }
     }

@@ -46,6 +46,7 @@ pub fn forwarding(totals: &Totals, cache_bytes_max: usize, sheet: &mut Sheet<'_>
     sheet.count(&f::FORWARDED, totals.forwarded)?;
     sheet.count(&f::FORWARD_FAILURES, totals.forward_failures)?;
     sheet.count(&f::FORWARD_OVERFLOWS, totals.forward_overflows)?;
+    sheet.count(&f::FORWARD_OVER_SHARE, totals.forward_over_share)?;
     sheet.count(&f::FORWARD_IN_FLIGHT, totals.forwards_in_flight)?;
     sheet.count(&f::CACHE_HITS, totals.cache_hits)?;
     sheet.count(&f::CACHE_MISSES, totals.cache_misses)?;

@@ -63,6 +63,8 @@ families! {
         "of them: no resolver had a usable answer in time";
     FORWARD_OVERFLOWS = Counter "rollcall_forward_overflows" in Count by []:
         "queries given up, because too many were under way";
+    FORWARD_OVER_SHARE = Counter "rollcall_forward_over_share" in Count by []:
+        "queries that nobody was asked for, because their client had as many under way as there was room left for all others";
     FORWARD_IN_FLIGHT = Gauge "rollcall_forward_in_flight" in Count by []:
         "names that others are asked for at present";
     CACHE_HITS = Counter "rollcall_cache_hits" in Count by []:
