@@ -16,6 +16,7 @@ use crate::limits::{LIVE_NAMES_MAX, LIVE_RECORDS_MAX};
 use crate::responses::Snapshot;
 use crate::stats::Totals;
 use crate::stats::traffic::{QueryType, RCODES, rcode_label};
+use crate::sys::process;
 
 /// Every second.
 pub fn figures(settings: &HttpSettings, snapshot: Option<&Snapshot>, samples: &Samples) -> Value {
@@ -28,6 +29,7 @@ pub fn figures(settings: &HttpSettings, snapshot: Option<&Snapshot>, samples: &S
         engine.as_deref(),
         &settings.forward,
         &config,
+        process::udp_drops(),
     );
     // Every second is too often for a list.
     if let Some(collisions) = status["collisions"].as_object_mut() {

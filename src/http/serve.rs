@@ -37,7 +37,7 @@ use crate::records::explain;
 use crate::responses::Snapshot;
 use crate::responses::publish::{Published, served};
 use crate::sys::priority;
-use crate::sys::process::Usage;
+use crate::sys::process::{self, Usage};
 
 /// What all requests share.
 struct Shared {
@@ -298,6 +298,7 @@ fn status_of(shared: &Shared) -> Response<Body> {
         engine.as_deref(),
         &shared.settings.forward,
         &config,
+        process::udp_drops(),
     ))
 }
 

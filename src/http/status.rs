@@ -23,6 +23,7 @@ pub fn status(
     engine: Option<&EngineInUse>,
     forward: &Common,
     config: &Config,
+    socket_drops: Option<u64>,
 ) -> Value {
     let doubt = doubt(freshness, snapshot.is_some(), config);
     json!({
@@ -34,6 +35,7 @@ pub fn status(
             "why": engine.why,
         })),
         "forwarding": engine.map(|engine| forwarding(&engine.stats, forward)),
+        "udp_socket_drops": socket_drops,
         "source": freshness.source.label(),
         "leader": freshness.leader,
         "connected_since": freshness.connected_since.map(unix_seconds),

@@ -60,9 +60,14 @@ impl Usage {
     }
 }
 
+/// Datagrams that the UDP sockets of this process lost since they were opened, because nobody read them in
+/// time. The kernel counts them for each socket; this is the count that SO_RXQ_OVFL would put beside each
+/// datagram and SO_MEMINFO tells of one socket, and here it costs those who read datagrams nothing. What is
+/// lost is what arrives when the buffer is full.
+///
 /// /proc/net has the sockets of all processes; ours are those that we have descriptors of. Mostly there is
 /// no socket that lost anything, and then nothing more is looked at.
-fn udp_drops() -> Option<u64> {
+pub fn udp_drops() -> Option<u64> {
     let four = fs::read_to_string("/proc/net/udp").ok()?;
     // There is none without IPv6.
     let six = fs::read_to_string("/proc/net/udp6").unwrap_or_default();

@@ -12,6 +12,7 @@ mod config;
 mod election;
 mod engines;
 mod feed;
+mod floods;
 mod following;
 mod forward_cache;
 mod forwarding;

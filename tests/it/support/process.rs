@@ -267,7 +267,24 @@ impl Rollcall {
         assert!(status.success(), "{name} is sent");
     }
 
-    /// The same, where it may have ended already.
+    /// Has it do nothing, with its sockets open, until CONT.
+    pub fn pause(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |stat: String| {
+            let state = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.starts_with(" T"));
+            state == Some(true)
+        };
+        wait_until("process that stands still", || {
+            let tasks = fs::read_dir(&tasks).expect("the process is there");
+            let mut stats = tasks.flatten().map(|task| task.path().join("stat"));
+            stats.all(|stat| fs::read_to_string(stat).is_ok_and(stands))
+        });
+    }
+
+    /// Sends a signal where it may have ended already.
     pub fn signal_if_running(&self, name: &str) {
         let _ = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
