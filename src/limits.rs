@@ -143,7 +143,8 @@ pub const TCP_ACCEPTS_PER_TURN_MAX: usize = 64;
 /// TCP queries that one worker answers before it looks at UDP again. The largest answers take some
 /// 20 us each, so UDP waits for at most a few milliseconds.
 pub const TCP_QUERIES_PER_TURN_MAX: usize = 64;
-/// The share of one connection in it, so that a pipeline does not hold up the others.
+/// The share of one connection in it, so that a pipeline does not hold up the others; a client's
+/// connections share it, and have one query each at least.
 pub const TCP_QUERIES_PER_CONNECTION_TURN_MAX: usize = 16;
 /// No accept for this long after one failed for want of descriptors or memory.
 pub const TCP_ACCEPT_PAUSE_MS: u64 = 100;

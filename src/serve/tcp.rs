@@ -168,7 +168,11 @@ impl Connections {
         let Some(connection) = self.places.get_mut(number).and_then(Option::as_mut) else {
             return;
         };
-        let share = (*queries_left).min(TCP_QUERIES_PER_CONNECTION_TURN_MAX);
+        // A client with many connections has no more in a round than one with a few, as far as each has one.
+        let client = self.client_numbers.get(number);
+        let connections = client.map_or(1, |client| self.clients.amount(*client).max(1));
+        let share = (TCP_QUERIES_PER_CONNECTION_TURN_MAX / connections).max(1);
+        let share = share.min(*queries_left);
         let mut share_left = share;
         let progress_before = connection.progress_at;
         let turn = connection.turn(answering, &mut self.response, &mut share_left, now);
