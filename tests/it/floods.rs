@@ -76,8 +76,11 @@ fn thousands_of_connections_of_one_client_keep_nobody_else_from_being_answered()
             assert_eq!(client.rcode("mesos", SOA), ResponseCode::NoError);
             ask(&mut connect_from(3, rollcall.dns_address()));
         }
+        if number % 500 == 499 {
+            // Idle for longer than any of the flood's that are left.
+            ask(&mut kept);
+        }
     }
-    ask(&mut kept);
     let samples = Samples::of(&rollcall);
     let closed = |reason| {
         samples.get(&format!(
@@ -86,7 +89,7 @@ fn thousands_of_connections_of_one_client_keep_nobody_else_from_being_answered()
     };
     let open = samples.get("rollcall_tcp_connections");
     assert!(open <= f64::from(FILES_MAX / 4), "{open}");
-    assert!(closed("own_share") >= FLOOD as f64 - open - 100.0);
+    assert!(closed("own_share") > 1_000.0);
     assert_eq!(samples.get("rollcall_tcp_accept_errors_total"), 0.0);
     drop((flood, kept));
     wait_until("files as before", || rollcall.open_files() <= files_before);
@@ -121,8 +124,8 @@ fn client_that_asks_for_thousands_of_dead_names_leaves_others_their_answers() {
     // It takes what comes, and never reads it.
     let dead = UdpSocket::bind(free_address()).expect("a free port");
     let dead_at = dead.local_addr().expect("an address").to_string();
-    let zones = json!({"dead.example": [dead_at]});
-    let rollcall = forwarding(&[good.address()], json!({"ZoneResolvers": zones}));
+    let settings = json!({"ZoneResolvers": {"dead.example": [dead_at]}, "Timeout": 30});
+    let rollcall = forwarding(&[good.address()], settings);
     let client = rollcall.client();
     let flood = UdpSocket::bind("127.0.0.9:0").expect("an address of this host");
     flood.connect(rollcall.dns_address()).expect("a route");
