@@ -17,6 +17,7 @@
 mod arena;
 mod kernel;
 mod probe;
+mod restrict;
 mod send;
 
 use std::collections::VecDeque;
@@ -120,6 +121,8 @@ impl Ring {
             .setup_defer_taskrun()
             .setup_coop_taskrun()
             .setup_submit_all()
+            // Until `restrict::start`.
+            .setup_r_disabled()
             .setup_cqsize(URING_COMPLETIONS)
             .build(URING_SUBMISSIONS)?;
         let files: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
@@ -144,6 +147,12 @@ impl Ring {
                 unsafe { arena.free() };
                 return Err(error);
             }
+        }
+        if let Err(error) = restrict::start(&ring) {
+            drop(ring);
+            // SAFETY: as above: nothing was submitted, and the ring is gone.
+            unsafe { arena.free() };
+            return Err(error);
         }
         let sockets = sockets.iter().map(|fd| Socket {
             fd: fd.as_raw_fd(),

@@ -270,3 +270,17 @@ fn socket_is_closed_when_ring_and_socket_are_dropped() {
         UdpSocket::bind(address).unwrap();
     }
 }
+
+#[test]
+fn a_ring_refuses_what_the_engine_never_asks() {
+    let Some((server, _client, _watched, mut ring)) = pair() else {
+        return;
+    };
+    let nothing = io_uring::opcode::Nop::new().build();
+    assert!(ring.push(nothing.user_data(Job::Send.with(0))));
+    assert_eq!(ring.receive(Some(Duration::ZERO)).unwrap(), 0);
+    assert_eq!(ring.take_sent().errors, 1);
+    // Nor is anything registered that the engine does not.
+    let refused = ring.ring.submitter().register_eventfd(server.as_raw_fd());
+    assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EACCES));
+}
