@@ -1,6 +1,7 @@
 //! From one run to the next: the records of before at the start, the records of now at the end and once
 //! in a while between. In: the file of the warm start. Out: a table that answers until a master speaks.
 
+use std::io::{self, ErrorKind};
 use std::time::{Instant, SystemTime};
 
 use tracing::{error, info, warn};
@@ -11,6 +12,18 @@ use crate::limits::{WARM_HOLD_AGE_MAX, WARM_SAVE_EVERY, WARM_SAVE_FIRST, WARM_SA
 use crate::mesos::live::Live;
 use crate::records::World;
 use crate::stats::freshness::{Age, SourceKind};
+
+/// An error of a file of the warm start, with the cure where it is one of rights.
+pub(super) fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{error}; give the directory to the user that the process runs as (chown), for not even root has \
+             a right to all files once the process has confined itself (Sandbox), or restart it where the \
+             directory was made anew"
+        ),
+        _ => error.to_string(),
+    }
+}
 
 impl Crank {
     /// Serves the records of the run before, if they were kept.

@@ -24,6 +24,7 @@ use crossbeam::channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use super::restart::told;
 use crate::limits::WARM_START_BYTES_MAX;
 use crate::mesos::cluster::Cluster;
 use crate::mesos::hosts::Hosts;
@@ -109,7 +110,7 @@ pub enum WarmError {
 impl fmt::Display for WarmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(error) => write!(f, "it cannot be read: {error}"),
+            Self::Read(error) => write!(f, "it cannot be read: {}", told(error)),
             Self::TooLong => write!(f, "it is longer than {WARM_START_BYTES_MAX} octets"),
             Self::NotOurs => f.write_str("it is no file of Rollcall's"),
             Self::Format(number) => write!(f, "its format is {number}, ours is {FORMAT}"),
@@ -444,7 +445,7 @@ impl Keeper {
                             std::thread::sleep(pause_after(bytes));
                         }
                         Err(error) => {
-                            let text = error.to_string();
+                            let text = told(&error);
                             if text != last_error {
                                 let at = at.display();
                                 warn!("cannot keep records in {at} for a warm start: {text}");
@@ -470,6 +471,7 @@ impl Keeper {
     pub fn save_last(self, job: &ToSave) {
         if let Err(error) = save(&self.directory, job, true) {
             let at = self.directory.display();
+            let error = told(&error);
             warn!("cannot keep records in {at} for a warm start: {error}");
         }
         // The thread pauses, or writes what is older; the rename of the newer file came after.
