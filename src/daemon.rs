@@ -2,8 +2,10 @@
 //! running server, or an error that names the culprit and the cure. It alone knows everyone.
 //!
 //! Start: open the sockets, or take those that a service manager has open (so that a port in use is told
-//! at once and names are answered SERVFAIL until a table is there), then the HTTP interface, then the
-//! refresh thread. Stop: the other way round, so that nothing publishes to readers that are gone.
+//! at once and names are answered SERVFAIL until a table is there); give up what is not needed any more,
+//! which holds for all threads because there is only one yet; then the answering threads, the HTTP
+//! interface and the refresh thread. Stop: the other way round, so that nothing publishes to readers
+//! that are gone.
 //! Reload: what is new is opened before anything old is given up, so that a configuration that cannot
 //! be taken changes nothing.
 
@@ -20,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, ConfigError, Loaded};
+use crate::confine::{self, Confined, OutOfReach};
 use crate::feed::Feed;
 use crate::http::HttpSettings;
 use crate::limits::REFRESH_STOP_MAX;
@@ -29,7 +32,7 @@ use crate::refresh::{GiveUp, Parts, Refresher, Wake};
 use crate::responses::publish::Published;
 use crate::serve::handed::Handed;
 use crate::serve::respond::Responder;
-use crate::serve::{ServeError, ServeOptions, Server, engines};
+use crate::serve::{ServeError, ServeOptions, Server, SocketsOpen, engines};
 use crate::service::Service;
 use crate::stats::engine::EngineInUse;
 use crate::stats::freshness::SharedFreshness;
@@ -52,6 +55,7 @@ pub struct Daemon {
     /// Sockets that are older than this process.
     handed: Handed,
     service: Service,
+    confined: Confined,
     /// The service manager keeps the sockets for the next process.
     is_kept: bool,
 }
@@ -62,6 +66,8 @@ pub enum DaemonError {
     Serve(ServeError),
     Http(http::HttpError),
     Master(MasterError),
+    /// Since the start the process may not use what the configuration names.
+    Confined(OutOfReach),
     /// A name of the configuration cannot be encoded; `Config::load` refuses it before.
     Name(&'static str),
     Thread(std::io::Error),
@@ -76,6 +82,7 @@ impl std::fmt::Display for DaemonError {
             Self::Serve(error) => error.fmt(f),
             Self::Http(error) => error.fmt(f),
             Self::Master(error) => error.fmt(f),
+            Self::Confined(missed) => missed.fmt(f),
             Self::Name(key) => write!(f, "{key} is not a domain name that can be encoded"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Signals(error) => write!(f, "cannot watch for signals: {error}"),
@@ -101,7 +108,7 @@ pub fn run(
         let _ = reason.set(why);
         end.close();
     };
-    let mut daemon = Daemon::start_with(config, Box::new(give_up))?;
+    let mut daemon = Daemon::start_with(config, Confined::enter, Box::new(give_up))?;
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => daemon.refresher.refresh_now(),
@@ -122,13 +129,14 @@ pub fn run(
 /// What this host would make of a configuration, for `rollcall check`; nothing is started.
 pub fn findings(config: &Config) -> Vec<String> {
     let Some(options) = serve_options(config) else {
-        return Vec::new();
+        return confine::findings(config);
     };
     let mut found = vec![format!("datagrams: {}", engines::choose(options.engine))];
     if let Ok(plan) = Plan::new(config, &Host::look(config)) {
         found.push(plan.line);
         found.extend(plan.warning.map(|warning| format!("warning: {warning}")));
     }
+    found.extend(confine::findings(config));
     found
 }
 
@@ -139,12 +147,18 @@ pub fn install_tls_provider() {
 }
 
 impl Daemon {
-    /// Starts everything and returns. Nothing but `stop` ends it.
+    /// Starts everything and returns. Nothing but `stop` ends it. The calling thread is not confined:
+    /// it is that of a demonstration or a test, which has more to do.
     pub fn start(config: Config) -> Result<Self, DaemonError> {
-        Self::start_with(config, Box::new(|why| error!("{why}; it goes on")))
+        let give_up = Box::new(|why| error!("{why}; it goes on"));
+        Self::start_with(config, |_| Confined::default(), give_up)
     }
 
-    fn start_with(config: Config, give_up: GiveUp) -> Result<Self, DaemonError> {
+    fn start_with(
+        config: Config,
+        enter: fn(&Config) -> Confined,
+        give_up: GiveUp,
+    ) -> Result<Self, DaemonError> {
         sys::memory::use_one_heap();
         if let Err(error) = sys::descriptors::raise_limit() {
             debug!(%error, "the limit on open files stays as it is");
@@ -154,16 +168,21 @@ impl Daemon {
         let freshness = SharedFreshness::default();
         let host = Host::look(&config);
         let plan = Plan::new(&config, &host)?;
-        let outside = Outside::start(config.clone(), host, plan).map_err(DaemonError::Thread)?;
+        let mut outside = Outside::new(config.clone(), host, plan);
         let answering = answering(&config)?;
         let masters = Http::new(&ClientSettings::from(&config)).map_err(DaemonError::Master)?;
         let mut query_logger = QueryLogger::default();
-        query_logger.follow(config.query_log);
         let (handed, kept_names) = managed::take_passed();
+        let confined = Arc::new(OnceLock::new());
+        let sockets_open: Arc<dyn Fn() + Send + Sync> = {
+            let (confined, config) = (Arc::clone(&confined), config.clone());
+            Arc::new(move || _ = confined.get_or_init(|| enter(&config)))
+        };
         let server = serve_options(&config)
             .map(|mut options| {
                 // What waits there is to be answered, and not with SERVFAIL.
                 options.starts_closed = !handed.is_empty();
+                options.sockets_open = SocketsOpen(Some(Arc::clone(&sockets_open)));
                 start_server(
                     (None, &handed),
                     options,
@@ -172,12 +191,18 @@ impl Daemon {
                 )
             })
             .transpose()?;
+        // Without DNS there was no server to say so.
+        sockets_open();
+        let confined: Confined = confined.get().cloned().unwrap_or_default();
+        outside.watch().map_err(DaemonError::Thread)?;
+        query_logger.follow(config.query_log);
         let listen = http_address(&config);
         let shown = HttpSettings {
             config: Arc::new(ArcSwap::from_pointee(config)),
             freshness,
             feed: Feed::default(),
             engine: Arc::new(ArcSwapOption::new(server.as_ref().map(engine_of))),
+            sandbox: Arc::clone(confined.shown()),
             forward: Arc::clone(outside.forward()),
         };
         let http = listen
@@ -208,6 +233,7 @@ impl Daemon {
             refresher,
             handed,
             service,
+            confined,
             is_kept: false,
         };
         daemon.log_addresses(&config.domain);
@@ -245,7 +271,10 @@ impl Daemon {
                 self.reload(loaded.config)
                     .map_err(|error| error.to_string())
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(match self.confined.misses_file_of(&error) {
+                Some(missed) => format!("{error}; {missed}"),
+                None => error.to_string(),
+            }),
         };
         match taken {
             Ok(()) => {
@@ -261,6 +290,9 @@ impl Daemon {
 
     /// Takes another configuration while it runs. An error changes nothing.
     pub fn reload(&mut self, config: Config) -> Result<(), DaemonError> {
+        if let Some(missed) = self.confined.misses(&config) {
+            return Err(DaemonError::Confined(missed));
+        }
         let old = self.shown.config.load_full();
         let host = Host::look(&config);
         let plan = Plan::new(&config, &host)?;
@@ -303,6 +335,12 @@ impl Daemon {
                 .map_err(DaemonError::Serve)?;
         }
         // From here on nothing can fail.
+        if self.confined.is_outdated(&config) {
+            warn!(
+                "Sandbox {} takes a restart to be in force",
+                config.sandbox.name()
+            );
+        }
         self.query_logger.follow(config.query_log);
         self.outside.configure(config.clone(), host, plan);
         self.outside.log();

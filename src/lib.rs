@@ -13,9 +13,9 @@
 //! `forward` asks other resolvers for the names that `serve` does not own, and remembers.
 //! `refresh` turns the crank of the first three; `http` reads the same Snapshot as `serve`;
 //! `daemon` starts and stops everything and alone knows everyone; `service` tells the service manager
-//! of it. `config`, `stats`, `simulate` stand beside the way. `zonefile` reads static records, which
-//! are one more input of `records`; `watched` reads files anew when they change. `clients` counts what
-//! each client has. `dns`, `sys` and `limits` are leaves.
+//! of it, `confine` gives up what none of it needs. `config`, `stats`, `simulate` stand beside the
+//! way. `zonefile` reads static records, which are one more input of `records`; `watched` reads files
+//! anew when they change. `clients` counts what each client has. `dns`, `sys` and `limits` are leaves.
 //!
 //! The dependency rule: `mesos <- records <- responses <- serve`; `serve` and `http` never name a
 //! type of `mesos`; `records` and `responses` touch neither socket nor clock. `tests/tidy.rs`
@@ -33,6 +33,7 @@
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod confine;
 pub mod daemon;
 pub mod dns;
 pub mod feed;

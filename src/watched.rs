@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -208,7 +208,13 @@ fn read(path: &PathBuf) -> Result<(Vec<u8>, Stamp), String> {
     if !before.is_file() {
         return Err("it is no regular file".to_owned());
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{error}; let the service's user read it, or restart the service where it lies in another \
+             directory than at its start (Sandbox)"
+        ),
+        _ => error.to_string(),
+    })?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
     let mut content = Vec::new();
     file.take(WATCHED_FILE_BYTES_MAX + 1)

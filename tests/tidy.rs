@@ -56,6 +56,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["responses", "limits", "stats"]),
+    ("confine", &["config", "stats", "limits"]),
     ("forward", &["clients", "dns", "sys", "limits", "stats"]),
     (
         "http",

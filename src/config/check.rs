@@ -75,6 +75,7 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
             }
             "LogFormat" => Value::from(config.log_format.name()),
             "QueryLog" => Value::from(config.query_log),
+            "Sandbox" => Value::from(config.sandbox.name()),
             "Engine" => Value::from(config.engine.name()),
             "Workers" => Value::from(config.workers),
             key => match key.strip_prefix(CREDENTIALS) {

@@ -155,6 +155,7 @@ pub const KEYS: &[Key] = &[
     key("Workers", "ROLLCALL_WORKERS", Kind::Integer { min: 0, max: 1024 }, "0", Rollcall, "answering threads; 0: one for each core of the affinity mask, fewer under a cgroup's quota"),
     key("LogFormat", "ROLLCALL_LOG_FORMAT", Text, "auto", Rollcall, "lines of the log: `plain`, `json`, `journald` (fields of the journal), or `auto`: the journal's where it has stderr, else plain"),
     key("QueryLog", "ROLLCALL_QUERY_LOG", Kind::Integer { min: 0, max: 0xffff_ffff }, "0", Rollcall, "log one answer in so many; 1: each, 0: none"),
+    key("Sandbox", "ROLLCALL_SANDBOX", Text, "on", Rollcall, "what the process may still do once its sockets are open: `on`, what it needs; `log`, the kernel logs other system calls instead of refusing them; `off`, all that its user may"),
 ];
 
 /// Keys that files in the wild carry and that mesos-dns ignores, or sets itself.

@@ -18,8 +18,8 @@ use super::static_file::static_file;
 use super::values::{self, Wrong};
 use super::zk::ZkUrl;
 use super::{
-    Authentication, Config, Credentials, Engine, IpSource, LogFormat, Master, Soa, Source, Spelled,
-    Unhealthy, http,
+    Authentication, Config, Credentials, Engine, IpSource, LogFormat, Master, Sandbox, Soa, Source,
+    Spelled, Unhealthy, http,
 };
 use crate::limits::LISTENERS_MAX;
 use crate::zonefile::Around;
@@ -290,6 +290,7 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         engine: engine(settings)?,
         log_format: log_format(settings)?,
         query_log: settings.integer("QueryLog")?,
+        sandbox: sandbox(settings)?,
         spelled: spelled(settings)?,
         iam_config_file,
         domain,
@@ -422,6 +423,14 @@ fn log_format(settings: &Settings) -> Result<LogFormat, ConfigError> {
         let cure = "right would be auto, plain, json or journald";
         settings.wrong(KEY, "unknown format", cure)
     })
+}
+
+fn sandbox(settings: &Settings) -> Result<Sandbox, ConfigError> {
+    const KEY: &str = "Sandbox";
+    let text = settings.text(KEY)?;
+    let mut all = Sandbox::ALL.into_iter();
+    all.find(|sandbox| sandbox.name() == text)
+        .ok_or_else(|| settings.wrong(KEY, "unknown sandbox", "right would be on, log or off"))
 }
 
 /// What no single key shows: that there is a master to ask and a service to run.

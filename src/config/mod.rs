@@ -147,6 +147,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `QueryLog`: of so many answers one is logged; 0: none.
     pub query_log: u32,
+    /// `Sandbox` (Rollcall's own).
+    pub sandbox: Sandbox,
     /// Lists and addresses in the configuration's own spelling, for /v1/config and `check`.
     pub spelled: Spelled,
 }
@@ -307,6 +309,29 @@ impl LogFormat {
             Self::Plain => "plain",
             Self::Json => "json",
             Self::Journald => "journald",
+        }
+    }
+}
+
+/// What the process gives up once its sockets are open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    #[default]
+    On,
+    /// System calls that are not in the list are logged by the kernel, and go on.
+    Log,
+    Off,
+}
+
+impl Sandbox {
+    pub const ALL: [Self; 3] = [Self::On, Self::Log, Self::Off];
+
+    /// As `Sandbox` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Log => "log",
+            Self::Off => "off",
         }
     }
 }

@@ -196,8 +196,8 @@ fn joined(items: &[impl ToString]) -> String {
 }
 
 impl Outside {
-    /// Has the thread look at the host from now on. `host` is what the plan was made from.
-    pub fn start(config: Config, host: Host, plan: Plan) -> std::io::Result<Self> {
+    /// What is in force at first. `host` is what the plan was made from.
+    pub fn new(config: Config, host: Host, plan: Plan) -> Self {
         let shared = Arc::new(Shared {
             respond: Arc::new(ArcSwap::from_pointee(plan.respond.clone())),
             forward: Arc::new(forward::Common::new(plan.forward.clone())),
@@ -209,14 +209,20 @@ impl Outside {
             }),
             changed: Condvar::new(),
         });
-        let its_own = Arc::clone(&shared);
+        Self {
+            shared,
+            thread: None,
+        }
+    }
+
+    /// Has the thread look at the host from now on.
+    pub fn watch(&mut self) -> std::io::Result<()> {
+        let its_own = Arc::clone(&self.shared);
         let thread = thread::Builder::new()
             .name("outside".into())
             .spawn(move || its_own.follow())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        self.thread = Some(thread);
+        Ok(())
     }
 
     pub fn respond_settings(&self) -> &respond::SharedSettings {
@@ -439,7 +445,8 @@ mod tests {
         let config = config(r#","Resolvers":[]"#);
         let (host, later) = (host("nameserver 10.0.0.1"), host("nameserver 10.0.0.2"));
         let plan = Plan::new(&config, &host).expect("a plan");
-        let outside = Outside::start(config, host, plan).expect("a thread");
+        let mut outside = Outside::new(config, host, plan);
+        outside.watch().expect("a thread");
         let mut followed = outside.shared.followed();
         outside.shared.take(&mut followed, later);
         let routes = &outside.forward().settings.load().routes;

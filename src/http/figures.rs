@@ -27,6 +27,7 @@ pub fn figures(settings: &HttpSettings, snapshot: Option<&Snapshot>, samples: &S
         &freshness,
         snapshot,
         engine.as_deref(),
+        &settings.sandbox,
         &settings.forward,
         &config,
         process::udp_drops(),

@@ -219,6 +219,7 @@ mod tests {
             freshness: Default::default(),
             feed: Feed::default(),
             engine: Default::default(),
+            sandbox: Default::default(),
             forward: Arc::default(),
         };
         Live::new(settings, Published::default())

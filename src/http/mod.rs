@@ -38,6 +38,7 @@ use crate::forward;
 use crate::responses::publish::Published;
 use crate::stats::engine::SharedEngine;
 use crate::stats::freshness::SharedFreshness;
+use crate::stats::sandbox::SharedSandbox;
 pub use connections::ConnectionLimits;
 
 /// What the server needs to know beside the table.
@@ -49,6 +50,8 @@ pub struct HttpSettings {
     /// What changed, for the status page.
     pub feed: Feed,
     pub engine: SharedEngine,
+    /// What the process has given up.
+    pub sandbox: SharedSandbox,
     /// Whose cache `POST /v1/cache/flush` empties.
     pub forward: Arc<forward::Common>,
 }
@@ -214,6 +217,7 @@ mod tests {
             freshness: SharedFreshness::default(),
             feed: Feed::default(),
             engine: SharedEngine::default(),
+            sandbox: SharedSandbox::default(),
             forward: Arc::default(),
         };
         Server::start(address, settings, Published::default())

@@ -296,6 +296,7 @@ fn status_of(shared: &Shared) -> Response<Body> {
         &freshness,
         snapshot.as_deref(),
         engine.as_deref(),
+        &shared.settings.sandbox,
         &shared.settings.forward,
         &config,
         process::udp_drops(),

@@ -15,12 +15,14 @@ use crate::records::enumerate::names_of_tasks;
 use crate::responses::Snapshot;
 use crate::stats::engine::EngineInUse;
 use crate::stats::freshness::{Freshness, Held, HeldTask, ZooKeeper};
+use crate::stats::sandbox::Sandbox;
 
 /// The whole answer. Times are seconds; points in time count from 1970.
 pub fn status(
     freshness: &Freshness,
     snapshot: Option<&Snapshot>,
     engine: Option<&EngineInUse>,
+    sandbox: &Sandbox,
     forward: &Common,
     config: &Config,
     socket_drops: Option<u64>,
@@ -34,6 +36,14 @@ pub fn status(
             "uses": engine.name,
             "why": engine.why,
         })),
+        "sandbox": {
+            "mode": if sandbox.mode.is_empty() { "off" } else { sandbox.mode },
+            "no_new_privileges": sandbox.no_new_privileges,
+            "capabilities": sandbox.capabilities,
+            "system_calls": sandbox.calls.name(),
+            "landlock": sandbox.landlock_abi,
+            "lacking": sandbox.lacking,
+        },
         "forwarding": engine.map(|engine| forwarding(&engine.stats, forward)),
         "udp_socket_drops": socket_drops,
         "source": freshness.source.label(),

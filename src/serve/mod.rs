@@ -153,6 +153,18 @@ pub struct ServeOptions {
     pub query_log: Arc<QueryLog>,
     /// The workers wait for `Server::open`, and what comes in waits for them.
     pub starts_closed: bool,
+    /// What is to be done between the sockets and the workers.
+    pub sockets_open: SocketsOpen,
+}
+
+/// Called by the thread that starts the server, once its sockets are open and before it starts a worker.
+#[derive(Clone, Default)]
+pub struct SocketsOpen(pub Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl std::fmt::Debug for SocketsOpen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketsOpen").finish_non_exhaustive()
+    }
 }
 
 impl ServeOptions {
@@ -173,6 +185,7 @@ impl ServeOptions {
             forward: None,
             query_log: Arc::default(),
             starts_closed: false,
+            sockets_open: SocketsOpen::default(),
         }
     }
 }
@@ -244,6 +257,9 @@ impl Server {
         let replaced = replaced.map(|server| &server.groups);
         let before = Before { replaced, handed };
         let groups = Groups::bind(&options.listeners, options.port, before, worker_count)?;
+        if let Some(sockets_open) = &options.sockets_open.0 {
+            sockets_open();
+        }
         let gate = Arc::new(Gate {
             is_open: AtomicBool::new(!options.starts_closed),
             hands_over: AtomicBool::new(false),

@@ -17,6 +17,7 @@ pub mod latency;
 pub mod pulse;
 pub mod query_log;
 pub mod repeated;
+pub mod sandbox;
 pub mod traffic;
 pub mod upstream;
 

@@ -43,6 +43,7 @@ pub fn serving(tasks: Vec<Task>, config: Config, limits: ConnectionLimits) -> Se
         freshness: SharedFreshness::default(),
         feed: Feed::default(),
         engine: SharedEngine::default(),
+        sandbox: Default::default(),
         forward: Arc::default(),
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
