@@ -19,7 +19,7 @@ fn master() -> Master {
 }
 
 /// Whether rings may be used where the tests run.
-fn has_rings() -> bool {
+pub fn has_rings() -> bool {
     let probed = rollcall::sys::uring::probe();
     if let Err(unavailable) = &probed {
         eprintln!("no ring here: {unavailable}");

@@ -9,6 +9,7 @@ mod chaos;
 mod cli;
 mod clock;
 mod config;
+mod confine;
 mod election;
 mod engines;
 mod feed;

@@ -171,6 +171,15 @@ impl Rollcall {
         values.filter_map(number).sum()
     }
 
+    /// What the kernel says of each of its threads.
+    pub fn threads(&self) -> Vec<String> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let threads = fs::read_dir(path).expect("the process runs").flatten();
+        // One may have ended since.
+        let texts = threads.map(|thread| fs::read_to_string(thread.path().join("status")));
+        texts.filter_map(Result::ok).collect()
+    }
+
     /// How many files and sockets it has open.
     pub fn open_files(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
