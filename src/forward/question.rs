@@ -98,10 +98,12 @@ impl<'m> Question<'m> {
         &self.key
     }
 
-    /// The largest answer that its sender takes over UDP (RFC 6891, 6.2.3 and 6.2.5).
+    /// The largest answer that it gets over UDP: what its sender takes, as far as we ever send so much.
     pub fn udp_bytes_max(&self) -> usize {
-        let stated = self.edns.map_or(0, |edns| usize::from(edns.udp_bytes));
-        stated.max(UDP_PLAIN_BYTES_MAX)
+        let edns = self.edns;
+        edns.map_or(UDP_PLAIN_BYTES_MAX, |it| {
+            it.answer_bytes_max(UDP_EDNS_BYTES_MAX)
+        })
     }
 
     /// Whether AD in an answer means something to its sender (RFC 6840, 5.8).
@@ -356,7 +358,8 @@ mod tests {
         };
         assert_eq!(read(&query("a", flag::RD, &[])).udp_bytes_max(), 512);
         assert_eq!(read(&sized(100)).udp_bytes_max(), 512);
-        assert_eq!(read(&sized(4096)).udp_bytes_max(), 4096);
+        assert_eq!(read(&sized(1000)).udp_bytes_max(), 1000);
+        assert_eq!(read(&sized(4096)).udp_bytes_max(), 1232);
         assert_eq!(read(&sized(1232)).opt_at, Some(19..30));
     }
 
