@@ -4,6 +4,7 @@
 mod clients;
 mod live;
 mod poison;
+mod rates;
 mod simulate;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use clients::*;
 pub use live::*;
 pub use poison::*;
+pub use rates::*;
 pub use simulate::*;
 
 /// A domain name on the wire, with its root label (RFC 1035, 2.3.4).

@@ -123,9 +123,18 @@ fn records(mut rest: &[u8], counts: [usize; 3]) -> Option<Vec<u8>> {
             if u16::from_be_bytes([t0, t1]) == OPT {
                 versions.push(version);
                 let mut options = data;
+                let mut cookies = Vec::new();
                 while !options.is_empty() {
-                    let [_, _, l0, l1] = *options.first_chunk::<4>()?;
-                    options = options.get(4 + usize::from(u16::from_be_bytes([l0, l1]))..)?;
+                    let [c0, c1, l0, l1] = *options.first_chunk::<4>()?;
+                    let bytes = usize::from(u16::from_be_bytes([l0, l1]));
+                    options = options.get(4 + bytes..)?;
+                    if [c0, c1] == [0, 10] {
+                        cookies.push(bytes);
+                    }
+                }
+                // RFC 7873, 5.2 and 5.2.2: the first one counts.
+                if !matches!(cookies.first(), None | Some(8 | 16..=40)) {
+                    return None;
                 }
                 if section != 2 || owner_begins[0] != 0 {
                     return None;

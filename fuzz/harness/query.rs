@@ -113,6 +113,9 @@ fn opt(octets: &mut Octets<'_>, out: &mut Vec<u8>) {
     if kind & 16 != 0 {
         options.extend(octets.piece());
     }
+    if kind & 32 != 0 {
+        cookie(octets, &mut options);
+    }
     out.extend([0, 0, OPT as u8]);
     out.extend(size.to_be_bytes());
     out.extend([0, version, dnssec, 0]);
@@ -130,4 +133,12 @@ fn subnet(octets: &mut Octets<'_>, out: &mut Vec<u8>) {
     data.extend((0..bytes).map(|at| address.get(at).copied().unwrap_or_default()));
     out.extend([0, 8, 0, data.len() as u8]);
     out.extend(data);
+}
+
+/// A cookie option (RFC 7873) of a length that it may have, or nearly.
+fn cookie(octets: &mut Octets<'_>, out: &mut Vec<u8>) {
+    let bytes = [8, 24, 16, 40, 7, 9, 15, 41, 0][usize::from(octets.u8()) % 9];
+    let data = octets.take(bytes);
+    out.extend([0, 10, 0, bytes as u8]);
+    out.extend((0..bytes).map(|at| data.get(at).copied().unwrap_or_default()));
 }

@@ -2,6 +2,7 @@
 //! checked and folded to lower case, or the RCODE that its fault deserves. It must never follow a
 //! compression pointer or read past the message.
 
+use super::cookie::{COOKIE_OPTION, Cookie};
 use super::subnet::{CLIENT_SUBNET_OPTION, Subnet};
 use super::{Rcode, rtype};
 use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, UDP_PLAIN_BYTES_MAX};
@@ -36,9 +37,12 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// The client subnet option, where there is a well-formed one (RFC 7871).
     pub subnet: Option<Subnet>,
+    /// The first cookie option (RFC 7873, 5.2).
+    pub cookie: Option<Cookie>,
 }
 
 /// A well-formed query of opcode QUERY with one question.
+#[derive(Clone, Copy)]
 pub struct Query {
     pub flags: u16,
     pub qtype: u16,
@@ -262,33 +266,37 @@ fn read_sections(mut rest: &[u8], before_additional: u32, additional: u16) -> Op
             if !owner_is_root || edns.is_some() || index < before_additional {
                 return None;
             }
-            let udp_bytes = u16::from_be_bytes([c0, c1]);
-            edns = Some(Edns {
-                udp_bytes,
+            let mut found = Edns {
+                udp_bytes: u16::from_be_bytes([c0, c1]),
                 version,
                 dnssec_ok: z0 & 0x80 != 0,
-                subnet: read_options(data)?,
-            });
+                subnet: None,
+                cookie: None,
+            };
+            read_options(data, &mut found)?;
+            edns = Some(found);
         }
     }
     rest.is_empty().then_some(edns)
 }
 
-/// Walks the options of an OPT record (RFC 6891, 6.1.2); the outer `None`: lengths that do not add
-/// up. Of the options only the client subnet matters.
-#[allow(clippy::option_option)]
-fn read_options(mut data: &[u8]) -> Option<Option<Subnet>> {
-    let mut subnet = None;
+/// Walks the options of an OPT record (RFC 6891, 6.1.2). `None`: lengths that do not add up, or a cookie
+/// of a length that none has (RFC 7873, 5.2.2).
+fn read_options(mut data: &[u8], edns: &mut Edns) -> Option<()> {
     while !data.is_empty() {
         let (head, after) = data.split_first_chunk::<OPTION_HEAD_BYTES>()?;
         let [c0, c1, l0, l1] = *head;
         let (value, next) = after.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
         data = next;
-        if u16::from_be_bytes([c0, c1]) == CLIENT_SUBNET_OPTION {
-            subnet = Subnet::from_option(value);
+        match u16::from_be_bytes([c0, c1]) {
+            CLIENT_SUBNET_OPTION => edns.subnet = Subnet::from_option(value),
+            COOKIE_OPTION if edns.cookie.is_none() => {
+                edns.cookie = Some(Cookie::from_option(value)?);
+            }
+            _ => {}
         }
     }
-    Some(subnet)
+    Some(())
 }
 
 /// What follows an owner name. A pointer ends a name and is not followed: owners of records in a
@@ -381,6 +389,7 @@ mod tests {
                 version: 0,
                 dnssec_ok: true,
                 subnet: None,
+                cookie: None,
             })
         );
     }
@@ -393,7 +402,10 @@ mod tests {
         version_1[6] = 1;
         let mut option_lies = OPT.to_vec();
         option_lies[10] = 5;
-        option_lies.extend([0, 10, 0, 255, 1]);
+        option_lies.extend([0, 12, 0, 255, 1]);
+        let mut short_cookie = OPT.to_vec();
+        short_cookie[10] = 11;
+        short_cookie.extend([0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7]);
         for (counts, behind, rcode) in [
             ([0, 0, 0, 0], &[][..], Rcode::FormErr),
             ([2, 0, 0, 0], &[], Rcode::FormErr),
@@ -403,6 +415,7 @@ mod tests {
             ([1, 0, 0, 1], &owned_opt, Rcode::FormErr),
             ([1, 1, 0, 0], &OPT, Rcode::FormErr),
             ([1, 0, 0, 1], &option_lies, Rcode::FormErr),
+            ([1, 0, 0, 1], &short_cookie, Rcode::FormErr),
             ([1, 0, 0, 1], &version_1, Rcode::BadVers),
         ] {
             assert_eq!(

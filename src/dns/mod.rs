@@ -7,6 +7,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+pub mod cookie;
 pub mod frames;
 pub mod message;
 pub mod name;
@@ -69,4 +70,6 @@ pub enum Rcode {
     Refused = 5,
     /// Needs EDNS: the upper bits travel in the OPT record.
     BadVers = 16,
+    /// So does this one (RFC 7873, 8).
+    BadCookie = 23,
 }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::walk::{self, Records};
+use crate::dns::cookie::COOKIE_OPTION;
 use crate::dns::message::{
     Edns, HEADER_BYTES, OPT_BYTES, OPTION_HEAD_BYTES, Query, copy_folded, flag,
 };
@@ -106,6 +107,18 @@ impl<'m> Question<'m> {
         })
     }
 
+    /// The message to send on: cookies are between neighbours (RFC 7873, 4), and another server's would be
+    /// of no use to the sender.
+    pub fn without_cookie(&self) -> Vec<u8> {
+        let mut message = self.message.to_vec();
+        if self.edns.is_some_and(|edns| edns.cookie.is_some())
+            && let Some(opt) = &self.opt_at
+        {
+            remove_cookies(&mut message, opt);
+        }
+        message
+    }
+
     /// Whether AD in an answer means something to its sender (RFC 6840, 5.8).
     pub fn takes_authentic_data(&self) -> bool {
         self.flags & flag::AD != 0 || self.edns.is_some_and(|edns| edns.dnssec_ok)
@@ -198,6 +211,23 @@ impl<'m> Behind<'m> {
     }
 }
 
+/// Takes cookie options out of the OPT record at a place of a message that was read.
+fn remove_cookies(message: &mut Vec<u8>, opt: &Range<usize>) {
+    let data = opt.start + OPT_BYTES..opt.end;
+    let options = walk::options(message, data.clone()).flatten();
+    let cookies = options.filter(|(code, _)| *code == COOKIE_OPTION);
+    let mut places: Vec<_> = cookies.map(|(_, place)| place).collect();
+    let mut data_bytes = data.len();
+    // From the last one on: those before it stay where they are.
+    while let Some(place) = places.pop() {
+        data_bytes -= place.len();
+        message.drain(place);
+    }
+    if let Some(length) = message.get_mut(data.start - 2..data.start) {
+        length.copy_from_slice(&(data_bytes as u16).to_be_bytes());
+    }
+}
+
 /// The query that a key stands for, RD set: what is asked to have an answer anew before it expires.
 pub fn message_of(key: &[u8], id: u16, out: &mut Vec<u8>) -> Option<()> {
     let parts = KeyParts::of(key)?;
@@ -267,7 +297,6 @@ const SUBNET_DATA_BYTES_MAX: usize = 20;
 const KEY_BYTES_MAX: usize = KEY_HEAD_BYTES + NAME_BYTES_MAX + SUBNET_DATA_BYTES_MAX;
 /// Options between neighbours, which leave the records of an answer alone (RFC 7873; RFC 7828;
 /// RFC 7830).
-const COOKIE_OPTION: u16 = 10;
 const KEEPALIVE_OPTION: u16 = 11;
 const PADDING_OPTION: u16 = 12;
 /// TKEY, TSIG and zone transfers are between two; MAILB and MAILA have no type of their own.
@@ -299,7 +328,7 @@ mod tests {
         let mut same = query(
             "A.*.eXAMPLE",
             flag::RD,
-            &opt(0, &[0, 10, 0, 1, 9, 0, 12, 0, 0]),
+            &opt(0, &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 12, 0, 0]),
         );
         same[0] = 99;
         assert_eq!(key(&plain), key(&same));
@@ -361,6 +390,25 @@ mod tests {
         assert_eq!(read(&sized(1000)).udp_bytes_max(), 1000);
         assert_eq!(read(&sized(4096)).udp_bytes_max(), 1232);
         assert_eq!(read(&sized(1232)).opt_at, Some(19..30));
+    }
+
+    #[test]
+    fn cookies_are_taken_out_of_what_is_sent_on_and_nothing_else() {
+        let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+        let padding = [0, 12, 0, 1, 0];
+        for (options, rest) in [
+            (cookie.to_vec(), vec![]),
+            (
+                [&SUBNET[..], &cookie, &padding].concat(),
+                [&SUBNET[..], &padding].concat(),
+            ),
+            ([cookie, cookie].concat(), vec![]),
+            (padding.to_vec(), padding.to_vec()),
+        ] {
+            let message = query("a", flag::RD, &opt(0x8000, &options));
+            let expected = query("a", flag::RD, &opt(0x8000, &rest));
+            assert_eq!(read(&message).without_cookie(), expected);
+        }
     }
 
     #[test]

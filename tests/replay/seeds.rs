@@ -76,6 +76,23 @@ fn messages() {
         message.extend(b"\0\0\x29\x04\xd0\0\0\x80\0\0\x0b\0\x08\0\x07\0\x01\x18\0\xac\x10\0");
         raw.push((format!("raw-{number}"), message));
     }
+    // Cookies of lengths that they may have, and may not.
+    for length in [8, 24, 7, 41_u8] {
+        let mut message = vec![7, 0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+        message.extend(names[0]);
+        message.extend([0, 1, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4]);
+        message.extend([0, 10, 0, length]);
+        message.extend(1..=length);
+        raw.push((format!("cookie-{length}"), message));
+    }
+    // Strangers who ask for ANY: settings in which most are, UDP, neither of this host nor private.
+    for (number, name) in names.iter().enumerate() {
+        let head = [
+            1, 0x85, 0, 2, 0, 7, 0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+        ];
+        let message = [&head[..], name, &[0, 255, 0, 1]].concat();
+        put("respond", &format!("any-{number}"), &message);
+    }
     for (number, (name, query)) in queries.iter().chain(&raw).enumerate() {
         put("parse", name, query);
         let number = number as u8;
