@@ -12,8 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use rollcall::config::Config;
+use rollcall::dns::cookie::Secret;
 use rollcall::dns::name::wire_from_text;
 use rollcall::dns::rtype;
+use rollcall::dns::subnet::Blocks;
 use rollcall::limits::UDP_BATCH_DATAGRAMS;
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::mesos::events::Event;
@@ -23,7 +26,8 @@ use rollcall::responses::Snapshot;
 use rollcall::responses::publish::Publisher;
 use rollcall::responses::table::{ResponseTable, Seeds};
 use rollcall::responses::turns::Turns;
-use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::rates::Rates;
+use rollcall::serve::respond::{Limiting, Responder, Settings};
 use rollcall::serve::{Client, Respond, Transport};
 use rollcall::stats::WorkerStats;
 use rollcall::stats::traffic::{QueryType, Route};
@@ -57,6 +61,33 @@ fn main() {
             stats.note_latency(Transport::Udp, took, black_box(3));
         });
     });
+    let limiting = Limiting {
+        per_second: 50,
+        slip: 2,
+        exempt: exempt(),
+    };
+    let mut rates = Rates::default();
+    for (kind, client) in [
+        ("an answer to an exempt client let pass", [192, 168, 1, 1]),
+        ("an answer to a stranger weighed", [192, 0, 2, 1]),
+    ] {
+        let mut answer = query(
+            &wire_from_text("web.marathon.mesos").expect("a name"),
+            1,
+            false,
+        );
+        // A response with nothing in it but TC.
+        answer[2] = 0x82;
+        count(kind, QUERIES, || {
+            (0..QUERIES).for_each(|turn| {
+                let client = IpAddr::from(black_box(client));
+                if limiting.covers(client) {
+                    let now_ms = black_box(turn as u64);
+                    black_box(rates.judge(&limiting, client, false, black_box(&answer), now_ms));
+                }
+            });
+        });
+    }
     for tasks in [1_000, 10_000] {
         let mut changed = Changed::among(tasks);
         // What the first changes allocate, later ones use again.
@@ -66,6 +97,12 @@ fn main() {
             (0..CHANGES).for_each(|_| changed.move_task());
         });
     }
+}
+
+/// The default of RateLimitExempt.
+fn exempt() -> Blocks {
+    let blocks = Config::default().rate_limit_exempt;
+    Blocks::new(&blocks)
 }
 
 /// Does the work where `tests/cost` counts, and says of what it was the count.
@@ -186,6 +223,8 @@ fn responder() -> Responder {
         reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
+        limiting: Limiting::default(),
+        cookie_secret: Secret::new([7; 16]),
         forwarding: None,
     };
     Responder::new(&settings, 1)
@@ -204,7 +243,7 @@ fn in_batches(responder: &mut Responder, snapshot: &Snapshot, queries: &[Vec<u8>
     let mut response = [0; 1232];
     let snapshot = Some(snapshot);
     for queries in queries.chunks(UDP_BATCH_DATAGRAMS) {
-        responder.begin_batch();
+        responder.begin_batch(0);
         for (place, query) in queries.iter().enumerate() {
             responder.read(snapshot, place, black_box(query));
         }

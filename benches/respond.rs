@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use rollcall::dns::cookie::Secret;
 use rollcall::dns::rtype;
 use rollcall::limits::UDP_BATCH_DATAGRAMS;
 use rollcall::records::RecordSet;
 use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
-use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::respond::{Limiting, Responder, Settings};
 use rollcall::serve::{Client, Respond, Transport};
 
 fn snapshot(tasks: usize) -> Snapshot {
@@ -76,6 +77,8 @@ fn respond(criterion: &mut Criterion) {
         reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
+        limiting: Limiting::default(),
+        cookie_secret: Secret::new([7; 16]),
         forwarding: None,
     };
     let mut responder = Responder::new(&settings, 1);

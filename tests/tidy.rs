@@ -147,6 +147,8 @@ fn pure_parts_touch_no_socket_file_or_clock() {
             "chaos",
             "elsewhere",
             "follow",
+            "options",
+            "settings",
             "shuffle",
         ]
         .map(|name| format!("src/serve/{name}.rs"))

@@ -3,16 +3,17 @@
 
 use std::net::IpAddr;
 
+use rollcall::dns::cookie::Secret;
 use rollcall::dns::message::{LowerName, Parsed, Query, parse};
-use rollcall::dns::subnet::Subnet;
+use rollcall::dns::subnet::{Blocks, Subnet};
 use rollcall::responses::Snapshot;
-use rollcall::serve::respond::{Chaos, Forwarding, Responder, Settings, SubnetFirst};
+use rollcall::serve::respond::{Chaos, Forwarding, Limiting, Responder, Settings, SubnetFirst};
 use rollcall::serve::{Client, Outcome, Respond, Transport};
 
 use super::expected::{Asked, Expected, Rules};
 use super::octets::Octets;
 use super::query;
-use super::wire::{A, AAAA, CNAME, Parts, Record, SOA, wire};
+use super::wire::{A, AAAA, ANY, CNAME, Parts, Record, SOA, wire};
 use super::world::{Known, names, worlds};
 
 const TCP_BYTES_MAX: usize = 65_535;
@@ -67,11 +68,9 @@ pub fn run(octets: &[u8]) {
 
 fn settings(bits: u8) -> Settings {
     let is_set = |bit: u8| bits >> bit & 1 == 1;
-    let blocks = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|it| Subnet::parse(it).expect(it))
-            .collect()
+    let blocks = |texts: &[&str]| -> Box<[Subnet]> {
+        let blocks = texts.iter().map(|it| Subnet::parse(it).expect(it));
+        blocks.collect()
     };
     Settings {
         domain: wire("mesos").into(),
@@ -90,6 +89,14 @@ fn settings(bits: u8) -> Settings {
             version: "rollcall".into(),
             hostname: "host".into(),
         }),
+        limiting: match is_set(7) {
+            true => Limiting {
+                exempt: Blocks::new(&blocks(&BLOCKS[..2])),
+                ..Limiting::default()
+            },
+            false => Limiting::default(),
+        },
+        cookie_secret: Secret::new([bits; 16]),
         forwarding: is_set(6).then(|| Forwarding {
             allowed: blocks(&BLOCKS[..2]),
         }),
@@ -121,7 +128,7 @@ impl Case<'_> {
         const PLACE: usize = 63;
         let mut other = buffer(client.transport);
         let mut responder = Responder::new(&self.settings, self.seed);
-        responder.begin_batch();
+        responder.begin_batch(0);
         responder.read(self.snapshot(), PLACE, &self.message);
         responder.fetch_slot(self.snapshot(), PLACE);
         responder.fetch_entry(self.snapshot(), PLACE);
@@ -209,7 +216,10 @@ impl Case<'_> {
                     .any(|it| it.holds_address(self.client.address))
             }),
         };
-        let expected = Expected::of(self.known, rules, &asked);
+        let mut expected = Expected::of(self.known, rules, &asked);
+        if let Outcome::Answer(_) = outcome {
+            self.narrow(query, response, &mut expected);
+        }
         let shown = || format!("{asked:?}\n{expected:#?}\n{:?}", self.settings);
         if expected.forward {
             return assert_eq!(outcome, Outcome::Forward, "{}", shown());
@@ -242,6 +252,19 @@ impl Case<'_> {
         self.judge_sections(query, &parts, &expected, bytes_max - response.len());
         self.judge_opt(query, &parts);
         self.judge_order(query, &parts.sections[0]);
+    }
+
+    /// RFC 8482, 4.1: strangers who ask for ANY over UDP get one RRset of those that there are.
+    fn narrow(&self, query: &Query, response: &[u8], expected: &mut Expected) {
+        let is_known = self.settings.limiting.exempt.hold(self.client.address);
+        let parts = Parts::read_ours(response);
+        if query.qtype == ANY
+            && self.client.transport == Transport::Udp
+            && !is_known
+            && let Some(first) = parts.sections[0].first()
+        {
+            expected.answers.retain(|it| it.rtype == first.rtype);
+        }
     }
 
     fn judge_sections(&self, query: &Query, parts: &Parts, expected: &Expected, room: usize) {
@@ -333,11 +356,20 @@ impl Case<'_> {
         };
         assert_eq!(opt.class, 1232);
         assert_eq!(opt.ttl & 0x00ff_ffff, u32::from(edns.dnssec_ok) << 15);
+        let mut options = &opt.data[..];
+        if edns.cookie.is_some() {
+            let (before, cookie) = options.split_last_chunk::<28>().expect("a cookie");
+            assert_eq!(cookie[..4], [0, 10, 0, 24], "{opt:?}");
+            // Whose it is stands in the query.
+            let client = &cookie[4..12];
+            assert!(self.message.windows(8).any(|it| it == client), "{opt:?}");
+            options = before;
+        }
         let believes = self.settings.subnet_first.is_some() && self.client.address.is_loopback();
         let stated = edns.subnet.filter(|_| believes && query.qclass == 1);
         if let Some(subnet) = stated {
             // Code, length, family, and the scope as long as the prefix.
-            let [0, 8, _, _, 0, 1 | 2, source, scope, ..] = opt.data[..] else {
+            let [0, 8, _, _, 0, 1 | 2, source, scope, ..] = *options else {
                 panic!("{opt:?}");
             };
             assert_eq!(
@@ -345,7 +377,7 @@ impl Case<'_> {
                 (subnet.prefix_bits(), subnet.prefix_bits())
             );
         } else if query.qclass == 1 {
-            assert!(opt.data.is_empty());
+            assert!(options.is_empty());
         }
     }
 

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use rollcall::dns::cookie::Secret;
 use rollcall::mesos::live::Live;
 use rollcall::records::World;
 use rollcall::refresh::warm::{Identity, ToSave, WarmFile, save};
 use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
-use rollcall::serve::respond::{Responder, Settings};
+use rollcall::serve::respond::{Limiting, Responder, Settings};
 use rollcall::serve::{Client, Respond, Transport};
 
 use super::config::folder;
@@ -184,6 +185,8 @@ fn ask(snapshot: &Snapshot) {
         reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
+        limiting: Limiting::default(),
+        cookie_secret: Secret::new([0; 16]),
         forwarding: None,
     };
     let mut responder = Responder::new(&settings, 1);

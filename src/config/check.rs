@@ -52,6 +52,10 @@ pub fn report(loaded: &Loaded, found: &[String]) -> String {
             "PreferLocal" => Value::from(config.prefer_local),
             "Unhealthy" => Value::from(config.unhealthy.name()),
             "StatusPage" => Value::from(config.status_page),
+            "RateLimit" => Value::from(config.rate_limit),
+            "RateLimitSlip" => Value::from(config.rate_limit_slip),
+            "RateLimitExempt" => list(&config.rate_limit_exempt),
+            "CookieSecret" => Value::from(config.cookie_secret.map_or("", |_| MASK)),
             "ChaosOn" => Value::from(config.chaos_on),
             "MesosCredentials.Secret" if matches!(config.credentials.secret, Secret::File(_)) => {
                 Value::from("")
@@ -113,6 +117,7 @@ mod tests {
             ("ROLLCALL_MESOS_CREDENTIALS_PRINCIPAL", "dns"),
             ("ROLLCALL_MESOS_CREDENTIALS_SECRET", "s3cret"),
             ("ROLLCALL_HTTP_TOKEN", "s3cret-token"),
+            ("ROLLCALL_COOKIE_SECRET", "5ec4e7005ec4e7005ec4e7005ec4e700"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let loaded = Config::load(None, variables.into_iter()).expect("good");
@@ -126,7 +131,7 @@ mod tests {
             assert!(!line.contains("null"), "{line}");
         }
         assert!(
-            !text.contains("s3cret") && text.contains("******"),
+            !text.contains("s3cret") && !text.contains("5ec4e700") && text.contains("******"),
             "{text}"
         );
         let masters = loaded.origins.iter().find(|(key, _)| *key == "Masters");

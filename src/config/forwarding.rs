@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::error::{ConfigError, Warning};
 use super::settings::Settings;
 use super::{AllowedClients, Config, values};
+use crate::dns::cookie;
 use crate::dns::subnet::Subnet;
 
 /// Zones of which every name is answered here: RFC 6761, 6.3 and 6.4, RFC 7686, 2.
@@ -115,6 +116,18 @@ pub fn blocks(settings: &Settings, key: &'static str) -> Result<Vec<Subnet>, Con
         })
     });
     blocks.collect()
+}
+
+/// `CookieSecret`; `None` where it is empty.
+pub fn cookie_secret(settings: &Settings) -> Result<Option<cookie::Secret>, ConfigError> {
+    const KEY: &str = "CookieSecret";
+    match settings.text(KEY)? {
+        "" => Ok(None),
+        text => cookie::Secret::parse(text).map(Some).ok_or_else(|| {
+            let cure = "right would be 32 hexadecimal digits, as `openssl rand -hex 16` gives";
+            settings.wrong(KEY, "this is no secret for cookies", cure)
+        }),
+    }
 }
 
 pub fn allow_recursion(settings: &Settings) -> Result<Vec<AllowedClients>, ConfigError> {

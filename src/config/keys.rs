@@ -1,6 +1,8 @@
 //! The table of configuration keys: what `file` and the environment may set, with variable, type,
 //! default and meaning. The README's table, the sample file and `check` are held against it.
 
+use crate::limits::{RATE_LIMIT_MAX, RATE_SLIP_MAX};
+
 /// One configuration key.
 #[derive(Debug)]
 pub struct Key {
@@ -150,6 +152,10 @@ pub const KEYS: &[Key] = &[
     key("ClientSubnetFrom", "ROLLCALL_CLIENT_SUBNET_FROM", List, "127.0.0.0/8,::1/128", Rollcall, "who may state another subnet than its own for ResolvSubnetFirst (RFC 7871)"),
     key("PreferLocal", "ROLLCALL_PREFER_LOCAL", Boolean, "false", Rollcall, "addresses of tasks on this host first, then of those in its zone, then in its region"),
     key("Unhealthy", "ROLLCALL_UNHEALTHY", Text, "serve", Rollcall, "records of tasks whose latest running status says `healthy: false`: `serve` them like others, `last`, or `omit` them unless all of an RRset are"),
+    key("RateLimit", "ROLLCALL_RATE_LIMIT", Kind::Integer { min: 0, max: RATE_LIMIT_MAX as i64 }, "50", Rollcall, "answers a second over UDP that say the same to one network (IPv4 /24, IPv6 /56), by each thread; 0: no limit"),
+    key("RateLimitSlip", "ROLLCALL_RATE_LIMIT_SLIP", Kind::Integer { min: 0, max: RATE_SLIP_MAX as i64 }, "2", Rollcall, "of those above RateLimit, each so many-th is answered shortly, with TC or BADCOOKIE; 0: none"),
+    key("RateLimitExempt", "ROLLCALL_RATE_LIMIT_EXEMPT", List, "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7", Rollcall, "blocks of addresses that are never limited, and have ANY answered in full"),
+    key("CookieSecret", "ROLLCALL_COOKIE_SECRET", Secret, "", Rollcall, "32 hexadecimal digits that DNS cookies are made with, for instances behind one address; empty: random, by each process; shown as `******`"),
     key("ChaosOn", "ROLLCALL_CHAOS_ON", Boolean, "false", Rollcall, "answer version.bind and hostname.bind in class CHAOS"),
     key("Engine", "ROLLCALL_ENGINE", Text, "auto", Rollcall, "how datagrams are moved: `epoll`, `uring` (io_uring where the kernel allows it, else epoll), or `auto`: what measures better, which is epoll"),
     key("Workers", "ROLLCALL_WORKERS", Kind::Integer { min: 0, max: 1024 }, "0", Rollcall, "answering threads; 0: one for each core of the affinity mask, fewer under a cgroup's quota"),

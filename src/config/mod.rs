@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::dns::cookie;
 use crate::dns::subnet::Subnet;
 
 pub mod account;
@@ -137,6 +138,14 @@ pub struct Config {
     pub prefer_local: bool,
     /// `Unhealthy` (Rollcall's own).
     pub unhealthy: Unhealthy,
+    /// `RateLimit` (Rollcall's own, like the three that follow): answers a second; 0: no limit.
+    pub rate_limit: u32,
+    /// `RateLimitSlip`; 0: nothing above the limit is answered.
+    pub rate_limit_slip: u32,
+    /// `RateLimitExempt`.
+    pub rate_limit_exempt: Vec<Subnet>,
+    /// `CookieSecret`; `None`: one of this process's own.
+    pub cookie_secret: Option<cookie::Secret>,
     /// `ChaosOn` (Rollcall's own): answer `version.bind` and `hostname.bind` in class CHAOS.
     pub chaos_on: bool,
     /// `Workers` (Rollcall's own): answering threads; 0: one for each core of the affinity mask.

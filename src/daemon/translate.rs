@@ -2,13 +2,14 @@
 //! none of which knows the others'. Pure, but for the machine's name.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::DaemonError;
 use crate::config::{self, Config, IpSource};
+use crate::dns::cookie;
 use crate::dns::name::wire_from_text;
-use crate::dns::subnet::Subnet;
+use crate::dns::subnet::{Blocks, Subnet};
 use crate::forward::{self, routes::Routes};
 use crate::limits::FORWARD_TIMEOUT_OF_ZERO;
 use crate::mesos::cluster::{AddressSource, Endpoint};
@@ -18,7 +19,7 @@ use crate::refresh::warm::Identity;
 use crate::refresh::{self, HoldSettings, WarmSettings};
 use crate::responses::zone::Answering;
 use crate::serve::ServeOptions;
-use crate::serve::respond::{Chaos, Forwarding, Settings, SubnetFirst};
+use crate::serve::respond::{Chaos, Forwarding, Limiting, Settings, SubnetFirst};
 use crate::sys;
 
 /// Where DNS is served, and by how many threads; `None`: it is not. What they follow is not in it yet.
@@ -55,6 +56,12 @@ pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Setting
             believed: config.client_subnet_from.clone().into(),
         }),
         chaos,
+        limiting: Limiting {
+            per_second: config.rate_limit,
+            slip: config.rate_limit_slip,
+            exempt: Blocks::new(&config.rate_limit_exempt),
+        },
+        cookie_secret: config.cookie_secret.unwrap_or_else(own_cookie_secret),
         forwarding: config.external_on.then(|| Forwarding {
             allowed: allowed.into(),
         }),
@@ -183,6 +190,19 @@ fn address_source(source: IpSource) -> AddressSource {
         IpSource::Docker => AddressSource::Docker,
         IpSource::NetInfo => AddressSource::NetInfo,
     }
+}
+
+/// Of this process, as long as it lives: a reload must not make cookies bad that clients have.
+fn own_cookie_secret() -> cookie::Secret {
+    static OWN: OnceLock<cookie::Secret> = OnceLock::new();
+    *OWN.get_or_init(|| {
+        let mut octets = [0; 16];
+        let source = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        if source.fill(&mut octets).is_err() {
+            tracing::warn!("no randomness can be had: cookies of DNS can be guessed");
+        }
+        cookie::Secret::new(octets)
+    })
 }
 
 /// The machine's name, for `hostname.bind`.

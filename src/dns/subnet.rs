@@ -10,6 +10,8 @@ use super::message::OPTION_HEAD_BYTES;
 pub const CLIENT_SUBNET_OPTION: u16 = 8;
 /// Family, source and scope prefix length.
 const HEAD_BYTES: usize = 4;
+/// Octets of the longest option, with its head.
+pub const SUBNET_OPTION_BYTES_MAX: usize = OPTION_HEAD_BYTES + HEAD_BYTES + 16;
 
 /// The addresses that share the first `prefix_bits` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +105,14 @@ impl Subnet {
     }
 
     /// Octets of the option that says so, with its head.
-    pub fn option_bytes(&self) -> usize {
+    fn option_bytes(&self) -> usize {
         OPTION_HEAD_BYTES + HEAD_BYTES + usize::from(self.prefix_bits.div_ceil(8))
     }
 
     /// The option of an answer that was made for this block: scope as long as the source's prefix
     /// (RFC 7871, 7.2.1). Its length comes first; octets behind it are unused.
-    pub fn option(&self) -> (usize, [u8; 24]) {
-        let mut option = [0; 24];
+    pub fn option(&self) -> (usize, [u8; SUBNET_OPTION_BYTES_MAX]) {
+        let mut option = [0; SUBNET_OPTION_BYTES_MAX];
         let family = if self.octet_count == 4 { 1 } else { 2 };
         let length = self.option_bytes();
         let data = (length - OPTION_HEAD_BYTES) as u8;
@@ -129,6 +131,54 @@ impl Subnet {
             *place = *octet;
         }
         (length, option)
+    }
+}
+
+/// Blocks as numbers, for those who look at each datagram: a mask and what is left of an address by it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocks {
+    ipv4: Box<[(u32, u32)]>,
+    ipv6: Box<[(u128, u128)]>,
+}
+
+impl Blocks {
+    /// The largest blocks are looked at first.
+    pub fn new(blocks: &[Subnet]) -> Self {
+        let mut sorted = blocks.to_vec();
+        sorted.sort_by_key(Subnet::prefix_bits);
+        let mut all = Self::default();
+        let of_family = |octets| sorted.iter().filter(move |it| it.octet_count == octets);
+        let address = |it: &Subnet| u128::from_be_bytes(it.octets);
+        let bits = |it: &Subnet| u32::from(it.prefix_bits);
+        all.ipv4 = of_family(4)
+            .map(|it| {
+                let mask = u32::MAX.checked_shl(32 - bits(it)).unwrap_or(0);
+                (mask, (address(it) >> 96) as u32)
+            })
+            .collect();
+        all.ipv6 = of_family(16)
+            .map(|it| {
+                let mask = u128::MAX.checked_shl(128 - bits(it)).unwrap_or(0);
+                (mask, address(it))
+            })
+            .collect();
+        all
+    }
+
+    #[inline]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => {
+                let address = v4.to_bits();
+                let mut blocks = self.ipv4.iter();
+                blocks.any(|(mask, block)| address & mask == *block)
+            }
+            IpAddr::V6(v6) => {
+                let address = v6.to_bits();
+                let mut blocks = self.ipv6.iter();
+                blocks.any(|(mask, block)| address & mask == *block)
+            }
+        }
     }
 }
 
@@ -162,6 +212,7 @@ mod tests {
             ("192.0.2.128/25", "192.0.2.129", "192.0.2.127"),
             ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
             ("0.0.0.0/0", "255.1.1.1", "::1"),
+            ("::/0", "::", "0.0.0.0"),
             ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"),
             ("::1/128", "::1", "127.0.0.1"),
         ] {
@@ -174,6 +225,9 @@ mod tests {
                 !subnet.holds_address(outside.parse().expect(outside)),
                 "{block}"
             );
+            let blocks = Blocks::new(&[subnet]);
+            assert!(blocks.hold(inside.parse().expect(inside)), "{block}");
+            assert!(!blocks.hold(outside.parse().expect(outside)), "{block}");
         }
         for wrong in [
             "",

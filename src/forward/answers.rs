@@ -3,7 +3,9 @@
 
 use super::question::Question;
 use super::reply::Reply;
+use super::walk::{self, Records};
 use crate::dns::Rcode;
+use crate::dns::cookie::Judged;
 use crate::dns::message::{HEADER_BYTES, OPT_BYTES, flag};
 use crate::dns::rtype;
 use crate::limits::UDP_EDNS_BYTES_MAX;
@@ -43,6 +45,30 @@ fn bare(question: &Question<'_>, flags: u16, out: &mut [u8]) -> Option<usize> {
     out.get_mut(ARCOUNT_AT..ARCOUNT_END)?
         .copy_from_slice(&1_u16.to_be_bytes());
     Some(end + OPT_BYTES)
+}
+
+/// Puts our cookie into an answer, the first `bytes` of `out`: at the end of OPT, where that is the last
+/// record, as in all that we write. Returns the answer's length.
+pub fn with_cookie(cookie: Option<Judged>, out: &mut [u8], bytes: usize) -> usize {
+    let mut put = || {
+        let option = cookie?.option;
+        let message = out.get(..bytes)?;
+        let question_end = match walk::counts(message)? {
+            [0, ..] => HEADER_BYTES,
+            _ => walk::name_end(message, HEADER_BYTES)? + 4,
+        };
+        let opt = Records::behind(message, question_end)?.last()??;
+        if !opt.is_opt() || opt.data.end != bytes {
+            return None;
+        }
+        let data_bytes = u16::try_from(opt.data.len() + option.len()).ok()?;
+        let place = out.get_mut(bytes..bytes + option.len())?;
+        place.copy_from_slice(&option);
+        let place = out.get_mut(opt.data.start.checked_sub(2)?..opt.data.start)?;
+        place.copy_from_slice(&data_bytes.to_be_bytes());
+        Some(bytes + option.len())
+    };
+    put().unwrap_or(bytes)
 }
 
 /// A reply as it is, for one who asked the same: with its ID and its spelling of the name. Without OPT

@@ -331,6 +331,7 @@ mod tests {
         let way = Way::Tcp {
             connection: 1,
             serial: 1,
+            cookie: None,
         };
         Waiter {
             way,

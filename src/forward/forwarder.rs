@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use super::answers::failure;
+use super::answers::{failure, with_cookie};
 use super::cache::{Cache, Found};
 use super::flights::{Begun, Flight, FlightId, Flights, Waiter};
 use super::follow;
@@ -26,6 +26,7 @@ use super::streams::Streams;
 use super::upstream::Upstream;
 use super::{Asked, Asker, Common, Deliver, Settings, TOKENS};
 use crate::clients::client_of;
+use crate::dns::cookie::COOKIE_OPTION_BYTES;
 use crate::dns::message::{LowerName, Parsed, flag, parse};
 use crate::dns::{Rcode, name};
 use crate::limits::{
@@ -132,14 +133,31 @@ impl<'s> Forwarder<'s> {
         let Some(own) = Question::read(message, &query) else {
             return Asked::Dropped;
         };
+        let cookie = asker.way.cookie();
+        match self.ask_question(&own, asker, response, now) {
+            Asked::Answered { bytes, route } => {
+                let bytes = with_cookie(cookie, response, bytes);
+                Asked::Answered { bytes, route }
+            }
+            asked => asked,
+        }
+    }
+
+    fn ask_question(
+        &mut self,
+        own: &Question<'_>,
+        asker: Asker,
+        response: &mut [u8],
+        now: Instant,
+    ) -> Asked {
         let Some(led_here) = asker.led_here else {
-            return self.ask_for(&own, asker, response, now);
+            return self.ask_for(own, asker, response, now);
         };
         // What is asked upstream is the target of a CNAME of the table.
         let target = response.get(led_here.target_at..led_here.bytes);
         let target = target.and_then(name::first_name).unwrap_or_default();
         let mut query = Vec::new();
-        if follow::query_for(target, &own, 0, &mut query).is_none() {
+        if follow::query_for(target, own, 0, &mut query).is_none() {
             return Asked::Dropped;
         }
         let mut subject_names = LowerName::default();
@@ -149,7 +167,7 @@ impl<'s> Forwarder<'s> {
         let Some(subject) = Question::read(&query, &parsed) else {
             return Asked::Dropped;
         };
-        self.ask_target(&own, &subject, asker, response, now)
+        self.ask_target(own, &subject, asker, response, now)
     }
 
     /// A question that is asked as it came.
@@ -314,7 +332,7 @@ impl<'s> Forwarder<'s> {
             return false;
         }
         let flight = Flight {
-            query: question.message.to_vec(),
+            query: question.without_cookie(),
             question_end: question.question_end,
             has_edns: question.edns.is_some(),
             key,
@@ -473,12 +491,14 @@ impl<'s> Forwarder<'s> {
     }
 }
 
-/// How large an answer to a question may be.
+/// How large an answer to a question may be before our cookie is put in.
 pub(super) fn bytes_max(question: &Question<'_>, over_tcp: bool) -> usize {
-    match over_tcp {
+    let bytes = match over_tcp {
         true => TCP_MESSAGE_BYTES_MAX,
         false => question.udp_bytes_max(),
-    }
+    };
+    let has_cookie = question.edns.is_some_and(|edns| edns.cookie.is_some());
+    bytes - if has_cookie { COOKIE_OPTION_BYTES } else { 0 }
 }
 
 fn answered(bytes: Option<usize>, route: Route) -> Asked {

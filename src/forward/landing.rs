@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Deliver;
 use super::Way;
-use super::answers::{failure, passed_on};
+use super::answers::{failure, passed_on, with_cookie};
 use super::cache::{Entry, Found};
 use super::flights::{AttemptState, Begun, FlightId, Waiter};
 use super::follow;
@@ -390,7 +390,8 @@ fn give(
         (None, Given::Stale(entry)) => entry.write(&question, now, true, bytes_max, outgoing),
         (Some(begun), given) => complete(&question, begun, given, now, bytes_max, outgoing),
     };
-    if let Some(answer) = bytes.and_then(|bytes| outgoing.get(..bytes)) {
+    let bytes = bytes.map(|bytes| with_cookie(waiter.way.cookie(), outgoing, bytes));
+    if let Some(answer) = bytes.and_then(|bytes| outgoing.get_mut(..bytes)) {
         let took = now.saturating_duration_since(waiter.since);
         out.deliver(&waiter.way, answer, given.route(), took);
     }

@@ -27,7 +27,7 @@ mod sending;
 mod sockets;
 mod streams;
 mod upstream;
-mod walk;
+pub mod walk;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::dns::Transport;
+use crate::dns::cookie::Judged;
 use crate::stats::traffic::Route;
 use crate::sys::way_back::WayBack;
 use loops::Loops;
@@ -121,19 +122,30 @@ pub const TOKENS: usize = 1 << 40;
 /// By which way an answer goes back.
 #[derive(Clone)]
 pub enum Way {
-    Udp(WayBack),
+    Udp {
+        back: WayBack,
+        /// What the query's cookie was worth, where it had one.
+        cookie: Option<Judged>,
+    },
     /// A connection, and a number that no other connection of its place has.
     Tcp {
         connection: usize,
         serial: u64,
+        cookie: Option<Judged>,
     },
 }
 
 impl Way {
     pub fn transport(&self) -> Transport {
         match self {
-            Self::Udp(_) => Transport::Udp,
+            Self::Udp { .. } => Transport::Udp,
             Self::Tcp { .. } => Transport::Tcp,
+        }
+    }
+
+    pub fn cookie(&self) -> Option<Judged> {
+        match self {
+            Self::Udp { cookie, .. } | Self::Tcp { cookie, .. } => *cookie,
         }
     }
 }
@@ -170,6 +182,6 @@ pub enum Asked {
 
 /// Who brings answers to those who waited.
 pub trait Deliver {
-    /// `took` is the time since the query came.
-    fn deliver(&mut self, way: &Way, answer: &[u8], route: Route, took: Duration);
+    /// `took` is the time since the query came. The answer may be shortened where it lies.
+    fn deliver(&mut self, way: &Way, answer: &mut [u8], route: Route, took: Duration);
 }

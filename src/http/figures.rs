@@ -15,7 +15,7 @@ use crate::feed::{Change, NameChange, What};
 use crate::limits::{LIVE_NAMES_MAX, LIVE_RECORDS_MAX};
 use crate::responses::Snapshot;
 use crate::stats::Totals;
-use crate::stats::traffic::{QueryType, RCODES, rcode_label};
+use crate::stats::traffic::{QueryType, RCODES, Route, rcode_label};
 use crate::sys::process;
 
 /// Every second.
@@ -142,6 +142,10 @@ fn dns(totals: &Totals) -> Value {
         "answers": answers,
         "truncated": totals.truncated,
         "dropped": totals.dropped,
+        "rate_limited": {
+            "dropped": totals.dropped_by_limit,
+            "shortened": totals.routed_by(Route::Limited),
+        },
     })
 }
 

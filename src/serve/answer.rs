@@ -120,20 +120,20 @@ impl<'b> Answer<'b> {
     }
 
     /// Adds OPT where the query had one, fills in the header, returns the response's length.
-    /// `stated` is the client's subnet, where the answer was made for it.
+    /// `options` are what that OPT has.
     pub fn end(
         &mut self,
         message: &[u8],
         copied_flags: u16,
         edns: Option<&Edns>,
-        stated: Option<&Subnet>,
+        options: &[u8],
     ) -> usize {
         let rcode = self.rcode as u16;
         if self.cut && self.set_truncate_bit {
             self.flags |= flag::TC;
         }
         if let Some(edns) = edns {
-            self.opt(edns, rcode, stated);
+            self.opt(edns, rcode, options);
         }
         let [id0, id1] = message.first_chunk::<2>().copied().unwrap_or_default();
         let [f0, f1] = (self.flags | copied_flags | (rcode & 15)).to_be_bytes();
@@ -148,20 +148,15 @@ impl<'b> Answer<'b> {
     }
 
     /// The OPT record (RFC 6891, 6.1.3): our size and version 0, the upper eight bits of the RCODE,
-    /// DO as asked, and the subnet that the answer was made for.
-    fn opt(&mut self, edns: &Edns, rcode: u16, stated: Option<&Subnet>) {
-        let option = stated.map(|subnet| subnet.option());
-        let option = option
-            .as_ref()
-            .and_then(|(bytes, octets)| octets.get(..*bytes));
-        let option = option.unwrap_or_default();
-        self.length_max += OPT_BYTES + option.len();
+    /// DO as asked, and these options.
+    fn opt(&mut self, edns: &Edns, rcode: u16, options: &[u8]) {
+        self.length_max += OPT_BYTES + options.len();
         let [s0, s1] = (UDP_EDNS_BYTES_MAX as u16).to_be_bytes();
         let [upper, dnssec] = [(rcode >> 4) as u8, u8::from(edns.dnssec_ok) << 7];
         let [t0, t1] = rtype::OPT.to_be_bytes();
-        let option_bytes = option.len() as u8;
-        let head = [0, t0, t1, s0, s1, upper, 0, dnssec, 0, 0, option_bytes];
-        if self.put_fixed(head) && (option.is_empty() || self.put(option)) {
+        let options_bytes = options.len() as u8;
+        let head = [0, t0, t1, s0, s1, upper, 0, dnssec, 0, 0, options_bytes];
+        if self.put_fixed(head) && (options.is_empty() || self.put(options)) {
             self.additional_count += 1;
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::worker::Answering;
+use super::answering::Answering;
 use super::{Client, Outcome, Respond, Transport};
 use crate::dns::frames::{Frame, Frames, LENGTH_BYTES};
 use crate::forward::{self, Way};
@@ -175,6 +175,7 @@ impl Connection {
                     let way = Way::Tcp {
                         connection: self.number,
                         serial: self.serial,
+                        cookie: answering.cookie(),
                     };
                     match answering.forward(outcome, query, (way, self.client.address), response) {
                         forward::Asked::Answered { bytes, .. } => Some(bytes),

@@ -34,6 +34,7 @@ impl Turn<'_> {
         answer: &mut Answer<'_>,
     ) -> Filled {
         let zone = snapshot.table.zone();
+        self.is_covered = entry.is_none();
         let Some(entry) = entry.or_else(|| snapshot.table.covering(self.name)) else {
             answer.rcode(Rcode::NxDomain);
             answer.negative(&zone.negative_soa, apex, query);
@@ -64,6 +65,9 @@ impl Turn<'_> {
             found = true;
             answer.own_record(&zone.soa);
         }
+        if self.narrows_any {
+            return;
+        }
         if any || query.qtype == rtype::NS {
             found = true;
             answer.apex_ns(zone);
@@ -87,9 +91,15 @@ impl Turn<'_> {
         zone: &Zone,
         answer: &mut Answer<'_>,
     ) -> bool {
-        let found = answer.rrsets(entry, query.qtype, zone, self.random);
+        let mut qtype = query.qtype;
+        if self.narrows_any
+            && let Some(first) = entry.rrsets().next()
+        {
+            qtype = first.rtype;
+        }
+        let found = answer.rrsets(entry, qtype, zone, self.random);
         if found
-            && (query.qtype == rtype::SRV || query.qtype == rtype::ANY)
+            && (qtype == rtype::SRV || qtype == rtype::ANY)
             && let Some(rrset) = entry.rrset(rtype::SRV)
         {
             answer.additional(&rrset, zone, self.random);
@@ -108,6 +118,7 @@ impl Turn<'_> {
         entry: Option<Entry<'s>>,
         answer: &mut Answer<'_>,
     ) -> Filled {
+        self.is_covered = entry.is_none();
         let Some(entry) = snapshot.table.outside(self.name, entry) else {
             return self.forward(client, answer);
         };
@@ -171,7 +182,7 @@ impl Turn<'_> {
                     return Filled::Answered;
                 }
                 // Without RD nobody else is asked (RFC 1034, 4.3.1).
-                if query.flags & flag::RD != 0 && self.may_forward(client) {
+                if query.flags & flag::RD != 0 && self.settings.may_forward(client) {
                     return Filled::Follow { target_at };
                 }
                 return Filled::Answered;

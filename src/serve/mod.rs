@@ -8,6 +8,7 @@
 )]
 
 pub mod answer;
+mod answering;
 mod chaos;
 mod connection;
 mod cores;
@@ -19,8 +20,11 @@ mod follow;
 mod groups;
 pub mod handed;
 mod idle_list;
+mod options;
 mod post;
+pub mod rates;
 pub mod respond;
+mod settings;
 pub mod shuffle;
 mod sockets;
 mod tcp;
@@ -38,6 +42,7 @@ use std::time::Duration;
 use mio::Waker;
 
 pub use crate::dns::Transport;
+use crate::dns::cookie::Judged;
 use crate::limits::{
     TCP_CONNECTIONS_MAX, TCP_DESCRIPTORS_PART, TCP_IDLE_MS, TCP_LIFETIME_MS,
     UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
@@ -53,6 +58,7 @@ use crate::{config, forward};
 use cores::Cores;
 use groups::{Before, Groups};
 use handed::Handed;
+use rates::Limiting;
 pub use sockets::ServeError;
 use sockets::Sockets;
 
@@ -87,8 +93,8 @@ pub enum Outcome {
 /// done for all of them at once: read, fetch the slots, fetch the entries, respond. A message alone
 /// is read and responded to. All steps of a batch have the same Snapshot.
 pub trait Respond {
-    /// Called before each batch: the time to take up what others changed.
-    fn begin_batch(&mut self) {}
+    /// Called before each batch: the time to take up what others changed. `now` is in seconds since 1970.
+    fn begin_batch(&mut self, _now: u32) {}
 
     /// Reads the query at a place of the batch, below UDP_BATCH_DATAGRAMS.
     fn read(&mut self, _snapshot: Option<&Snapshot>, _place: usize, _query: &[u8]) {}
@@ -125,6 +131,17 @@ pub trait Respond {
     /// What the message was that was responded to last.
     fn kind(&self) -> Kind {
         Kind::default()
+    }
+
+    /// What the cookie of the message was worth that was responded to last, where it had one. The option is
+    /// in its answer, or belongs into that of the forwarder.
+    fn cookie(&self) -> Option<Judged> {
+        None
+    }
+
+    /// What bounds answers over UDP; none: nothing.
+    fn limiting(&self) -> Option<&Limiting> {
+        None
     }
 
     /// Answers a datagram that was longer than the largest query; `query` is its beginning.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mio::net::UdpSocket;
 
+use super::rates::{Left, Limiter};
 use super::tcp::Connections;
 use crate::forward::{Deliver, Way};
 use crate::stats::WorkerStats;
@@ -17,27 +18,29 @@ pub struct Post<'a> {
     connections: &'a mut Connections,
     stats: &'a WorkerStats,
     tap: &'a Tap<'a>,
+    limiter: Limiter<'a>,
 }
 
 impl<'a> Post<'a> {
     pub fn new(
         udp: &'a [UdpSocket],
         connections: &'a mut Connections,
-        stats: &'a WorkerStats,
         tap: &'a Tap<'a>,
+        limiter: Limiter<'a>,
     ) -> Self {
         Self {
             udp,
             connections,
-            stats,
+            stats: limiter.stats,
             tap,
+            limiter,
         }
     }
 
     #[cold]
     fn log(&self, way: &Way, answer: &[u8]) {
         let client = match way {
-            Way::Udp(way) => Some(way.peer()),
+            Way::Udp { back, .. } => Some(back.peer()),
             Way::Tcp { connection, .. } => self.connections.client_of(*connection),
         };
         if let Some(client) = client {
@@ -51,23 +54,38 @@ impl<'a> Post<'a> {
 }
 
 impl Deliver for Post<'_> {
-    fn deliver(&mut self, way: &Way, answer: &[u8], route: Route, took: Duration) {
+    fn deliver(&mut self, way: &Way, answer: &mut [u8], route: Route, took: Duration) {
+        let (answer, route) = match way {
+            Way::Udp { back, cookie } => {
+                match self.limiter.limit(back.peer(), || *cookie, false, answer) {
+                    Left::All => (&*answer, route),
+                    Left::Short(bytes) => match answer.get(..bytes) {
+                        Some(short) => (short, Route::Limited),
+                        None => return,
+                    },
+                    Left::Nothing => return,
+                }
+            }
+            Way::Tcp { .. } => (&*answer, route),
+        };
         if self.tap.is_on() {
             self.log(way, answer);
         }
         let transport = way.transport();
         match way {
-            Way::Udp(way) => {
-                let Some(socket) = self.udp.get(way.socket) else {
+            Way::Udp { back, .. } => {
+                let Some(socket) = self.udp.get(back.socket) else {
                     return;
                 };
                 self.stats.count_answer(transport, route, answer);
                 self.stats.latency_forwarded.record(took, 1);
-                if way.send(socket.as_fd(), answer).is_err() {
+                if back.send(socket.as_fd(), answer).is_err() {
                     self.stats.send_errors.add(1);
                 }
             }
-            Way::Tcp { connection, serial } => {
+            Way::Tcp {
+                connection, serial, ..
+            } => {
                 if self
                     .connections
                     .deliver(*connection, *serial, answer, self.stats)

@@ -11,15 +11,16 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use super::answer::{Answer, Limits};
 pub use super::chaos::Chaos;
 use super::elsewhere::{self, Place};
+use super::options::Options;
+pub use super::rates::Limiting;
+pub use super::settings::{Forwarding, Settings, SharedSettings, SubnetFirst};
 use super::{Client, Outcome, Respond, Transport};
+use crate::dns::cookie::Judged;
 use crate::dns::message::{Edns, HEADER_BYTES, LowerName, OPT_BYTES, Parsed, Query, flag, parse};
 use crate::dns::name::is_below;
-use crate::dns::subnet::Subnet;
 use crate::dns::{Rcode, class, rtype};
 use crate::limits::{
     TCP_MESSAGE_BYTES_MAX, UDP_BATCH_DATAGRAMS, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX,
@@ -29,47 +30,6 @@ use crate::responses::layout::Entry;
 use crate::responses::table::TableMarks;
 use crate::stats::traffic::{Kind, QueryType, Route};
 use crate::sys::prefetch::{self, CACHE_LINE_BYTES};
-
-/// The configuration's part in answering that no table holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The domain in wire format, lower case: which names are SERVFAIL until there is a table.
-    pub domain: Box<[u8]>,
-    /// RA in our own answers (`RecurseOn`).
-    pub recurse_on: bool,
-    /// TC where answers were left out (`SetTruncateBit`).
-    pub set_truncate_bit: bool,
-    /// Serve PTR records (`ReverseDnsOn`).
-    pub reverse_dns_on: bool,
-    /// Blocks whose reverse names are ours in full (`ReverseZones`).
-    pub reverse_zones: Box<[Subnet]>,
-    /// Answer addresses in the client's subnet first (`ResolvSubnetFirst`); none: as they come.
-    pub subnet_first: Option<SubnetFirst>,
-    /// What class CHAOS is answered with (`ChaosOn`); none: REFUSED.
-    pub chaos: Option<Chaos>,
-    /// Whose names outside the domain are forwarded (`ExternalOn`, `AllowRecursion`); none: nobody's.
-    pub forwarding: Option<Forwarding>,
-}
-
-/// Who may ask for names outside the domain.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forwarding {
-    pub allowed: Box<[Subnet]>,
-}
-
-/// How the client's subnet is found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SubnetFirst {
-    /// Who may state another subnet than its own in the client subnet option (`ClientSubnetFrom`):
-    /// forwarders that speak for others (RFC 7871, 11).
-    pub believed: Box<[Subnet]>,
-}
-
-/// Bits of a client's own address that stand for its subnet, IPv4 and IPv6.
-const OWN_SUBNET_BITS: (u8, u8) = (24, 64);
-
-/// Settings that all threads follow: what is stored here counts from each thread's next batch.
-pub type SharedSettings = Arc<ArcSwap<Settings>>;
 
 /// Answers for one thread.
 pub struct Responder {
@@ -81,6 +41,9 @@ pub struct Responder {
     reads: Box<[Read]>,
     /// Of the message responded to last.
     kind: Kind,
+    cookie: Option<Judged>,
+    /// Seconds since 1970, when the batch began.
+    now: u32,
 }
 
 /// A message that was read.
@@ -110,6 +73,10 @@ pub(super) struct Turn<'a> {
     hash: u64,
     /// Who answers, where it is not the table.
     route: Route,
+    /// ANY is answered with one RRset.
+    pub(super) narrows_any: bool,
+    /// The name has no entry: what is answered with records is a wildcard's.
+    pub(super) is_covered: bool,
 }
 
 /// What became of a query.
@@ -132,6 +99,8 @@ impl Responder {
             random: fastrand::Rng::with_seed(seed),
             reads: reads(),
             kind: Kind::default(),
+            cookie: None,
+            now: 0,
         }
     }
 
@@ -143,6 +112,8 @@ impl Responder {
             random: fastrand::Rng::with_seed(seed),
             reads: reads(),
             kind: Kind::default(),
+            cookie: None,
+            now: 0,
         }
     }
 }
@@ -152,7 +123,8 @@ fn reads() -> Box<[Read]> {
 }
 
 impl Respond for Responder {
-    fn begin_batch(&mut self) {
+    fn begin_batch(&mut self, now: u32) {
+        self.now = now;
         if let Some(followed) = &self.followed {
             let newest = followed.load();
             if !Arc::ptr_eq(&newest, &self.settings) {
@@ -204,6 +176,7 @@ impl Respond for Responder {
         client: Client,
         response: &mut [u8],
     ) -> Outcome {
+        self.cookie = None;
         let Some(read) = self.reads.get(place) else {
             return Outcome::Drop;
         };
@@ -228,24 +201,36 @@ impl Respond for Responder {
             (Transport::Udp, None) => UDP_PLAIN_BYTES_MAX,
             (Transport::Udp, Some(edns)) => edns.answer_bytes_max(UDP_EDNS_BYTES_MAX),
         };
+        let settings = &*self.settings;
         let mut turn = Turn {
-            settings: &self.settings,
+            settings,
             random: &mut self.random,
             name: read.name.as_wire(),
             hash: read.hash,
             route: Route::Table,
+            narrows_any: settings.narrows(query, client),
+            is_covered: false,
         };
-        let nearest = turn.nearest(query, client);
+        let nearest = settings.nearest(query, client);
         let nearest = nearest.as_ref();
-        let stated = nearest.and_then(|(subnet, is_stated)| is_stated.then_some(subnet));
+        let mut options = Options::default();
+        if let Some((subnet, true)) = nearest {
+            let (bytes, octets) = subnet.option();
+            options.put(octets.get(..bytes).unwrap_or_default());
+        }
+        if let Some(cookie) = query.edns.and_then(|edns| edns.cookie) {
+            let judged = cookie.judge(client.address, &settings.cookie_secret, self.now);
+            options.put(&judged.option);
+            self.cookie = Some(judged);
+        }
         let limits = Limits {
             bytes_max,
             reserved: match query.edns {
-                Some(_) => OPT_BYTES + stated.map_or(0, |subnet| subnet.option_bytes()),
+                Some(_) => OPT_BYTES + options.bytes,
                 None => 0,
             },
             nearest: nearest.map(|(subnet, _)| subnet),
-            set_truncate_bit: turn.settings.set_truncate_bit,
+            set_truncate_bit: settings.set_truncate_bit,
         };
         let Some(mut answer) = Answer::begin(message, query.question_end, response, limits) else {
             return Outcome::Drop;
@@ -255,14 +240,16 @@ impl Respond for Responder {
         self.kind = Kind {
             query_type: QueryType::of(query.qtype),
             route: answer.route(turn.route),
+            is_covered: turn.is_covered,
         };
         match filled {
             Filled::Answered => {
-                Outcome::Answer(answer.end(message, flags, query.edns.as_ref(), stated))
+                let edns = query.edns.as_ref();
+                Outcome::Answer(answer.end(message, flags, edns, options.as_bytes()))
             }
             Filled::Forward => Outcome::Forward,
             Filled::Follow { target_at } => Outcome::Follow {
-                bytes: answer.end(message, flags, None, None),
+                bytes: answer.end(message, flags, None, &[]),
                 target_at,
             },
         }
@@ -273,9 +260,18 @@ impl Respond for Responder {
         self.kind
     }
 
+    fn cookie(&self) -> Option<Judged> {
+        self.cookie
+    }
+
+    #[inline]
+    fn limiting(&self) -> Option<&Limiting> {
+        Some(&self.settings.limiting)
+    }
+
     /// A datagram of which the end was cut off on reception: FORMERR from what is there.
     fn respond_truncated(&mut self, message: &[u8], response: &mut [u8]) -> Outcome {
-        self.kind = Kind::FAULT;
+        (self.kind, self.cookie) = (Kind::FAULT, None);
         let mut name = LowerName::default();
         match parse(message, &mut name) {
             Parsed::Drop => Outcome::Drop,
@@ -379,6 +375,11 @@ impl Turn<'_> {
             Place::Special(special) => {
                 self.route = Route::Special;
                 self.authoritative(answer);
+                let narrowed = Query {
+                    qtype: rtype::A,
+                    ..*query
+                };
+                let query = if self.narrows_any { &narrowed } else { query };
                 special.fill(query, answer);
                 return Filled::Answered;
             }
@@ -412,41 +413,13 @@ impl Turn<'_> {
         Filled::Answered
     }
 
-    /// Whether the client may ask for names outside.
-    pub(super) fn may_forward(&self, client: Client) -> bool {
-        let forwarding = self.settings.forwarding.as_ref();
-        forwarding.is_some_and(|forwarding| {
-            let mut allowed = forwarding.allowed.iter();
-            allowed.any(|subnet| subnet.holds_address(client.address))
-        })
-    }
-
     /// Has the forwarder answer those who may ask for names outside.
     pub(super) fn forward(&self, client: Client, answer: &mut Answer<'_>) -> Filled {
-        if self.may_forward(client) {
+        if self.settings.may_forward(client) {
             return Filled::Forward;
         }
         answer.rcode(Rcode::Refused);
         Filled::Answered
-    }
-
-    /// The subnet whose addresses come first, and whether the client stated it.
-    #[inline]
-    fn nearest(&self, query: &Query, client: Client) -> Option<(Subnet, bool)> {
-        let subnet_first = self.settings.subnet_first.as_ref()?;
-        if let Some(stated) = query.edns.and_then(|edns| edns.subnet) {
-            let mut believed = subnet_first.believed.iter();
-            if believed.any(|subnet| subnet.holds_address(client.address)) {
-                return Some((stated, true));
-            }
-        }
-        let (ipv4_bits, ipv6_bits) = OWN_SUBNET_BITS;
-        let bits = if client.address.is_ipv4() {
-            ipv4_bits
-        } else {
-            ipv6_bits
-        };
-        Some((Subnet::new(client.address, bits), false))
     }
 
     pub(super) fn authoritative(&self, answer: &mut Answer<'_>) {
@@ -491,6 +464,6 @@ fn fault(
         message,
         flags & (flag::OPCODE_MASK | flag::RD | flag::CD),
         edns.as_ref(),
-        None,
+        &[],
     ))
 }

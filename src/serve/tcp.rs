@@ -17,9 +17,10 @@ use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 
 use super::Respond;
+use super::answering::Answering;
 use super::connection::{Connection, Turn};
 use super::idle_list::IdleList;
-use super::worker::{Answering, CONNECTION_TOKEN_FIRST};
+use super::worker::CONNECTION_TOKEN_FIRST;
 use crate::clients::{Clients, client_of};
 use crate::limits::{
     LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, TCP_ACCEPTS_PER_TURN_MAX, TCP_MESSAGE_BYTES_MAX,

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use super::worker::{Answering, Desk};
+use super::answering::Answering;
+use super::worker::Desk;
 use super::{Client, Outcome, Respond, Transport};
 use crate::forward::{Asked, Way};
 use crate::stats::WorkerStats;
@@ -99,13 +100,13 @@ pub fn answer<B: Datagrams, R: Respond>(
         let Some(datagram) = batch.datagram(index) else {
             break;
         };
+        let client = Client {
+            transport: Transport::Udp,
+            address: datagram.peer,
+        };
         let outcome = if datagram.truncated {
-            answering.answer_truncated(datagram.query, datagram.response)
+            answering.answer_truncated(datagram.query, client, datagram.response)
         } else {
-            let client = Client {
-                transport: Transport::Udp,
-                address: datagram.peer,
-            };
             answering.answer_read(index, datagram.query, client, datagram.response)
         };
         let answer = match outcome {
@@ -149,9 +150,12 @@ fn forward<B: Datagrams, R: Respond>(
     outcome: Outcome,
     answering: &mut Answering<'_, '_, R>,
 ) -> Option<usize> {
-    let way = batch.way_back(place)?;
+    let way = Way::Udp {
+        back: batch.way_back(place)?,
+        cookie: answering.cookie(),
+    };
     let datagram = batch.datagram(place)?;
-    let from = (Way::Udp(way), datagram.peer);
+    let from = (way, datagram.peer);
     match answering.forward(outcome, datagram.query, from, datagram.response) {
         Asked::Answered { bytes, .. } => Some(bytes),
         Asked::Waits | Asked::Dropped => None,

@@ -2,7 +2,6 @@
 //! costs the batch in its hands and its TCP connections, never the core.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -14,26 +13,27 @@ use arc_swap::{ArcSwapOption, Cache};
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use super::answering::{Answering, limiter};
 use super::engine_epoll::EpollEngine;
 use super::engine_uring::UringEngine;
 use super::engines::Uses;
 use super::post::Post;
+use super::rates::Rates;
 use super::sockets::Sockets;
 use super::tcp::Connections;
-use super::{Client, Engine, Gate, Outcome, Respond, Transport, udp};
+use super::{Engine, Gate, Respond, udp};
+use crate::forward;
 use crate::forward::forwarder::Forwarder;
-use crate::forward::{self, Asked, Asker, LedHere, Way};
 use crate::limits::{
     FORWARD_AT_STOP_MAX, LISTENERS_MAX, TCP_ACCEPT_PAUSE_MS, UDP_BATCHES_AT_STOP_MAX,
-    UDP_TIMED_BATCHES_PART,
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::query_log::{QueryLog, Tap};
 use crate::stats::repeated::{Repeated, Telling};
 use crate::stats::{Stats, WorkerStats};
-use crate::sys::affinity;
 use crate::sys::mmsg::Batch;
+use crate::sys::{affinity, clock};
 
 /// What one worker has to do, and with what.
 pub struct Duty {
@@ -128,7 +128,8 @@ impl Ports {
         if let Some(forwarder) = &mut forwarder
             && forwarder.wants_turn()
         {
-            let mut post = Post::new(&self.udp, connections, answering.stats, answering.tap);
+            let limiter = limiter(answering.responder, answering.rates, answering.stats);
+            let mut post = Post::new(&self.udp, connections, answering.tap, limiter);
             forwarder.turn(&mut post, Instant::now());
         }
         answering.forwarder = forwarder;
@@ -167,7 +168,8 @@ impl Ports {
         }
         let (answering, connections) = desk.open_batch();
         if let Some(forwarder) = answering.forwarder {
-            let mut post = Post::new(&self.udp, connections, answering.stats, answering.tap);
+            let limiter = limiter(answering.responder, answering.rates, answering.stats);
+            let mut post = Post::new(&self.udp, connections, answering.tap, limiter);
             forwarder.fail_all(&mut post, Instant::now());
         }
         self.turn_tcp(events, desk)
@@ -277,6 +279,7 @@ pub struct Desk<'a, R> {
     forwarder: Option<Forwarder<'a>>,
     tap: Tap<'a>,
     responder: R,
+    rates: Rates,
     snapshot: Cache<&'a ArcSwapOption<Snapshot>, Option<Arc<Snapshot>>>,
     /// Batches of datagrams so far.
     batches: u32,
@@ -308,6 +311,7 @@ impl<'a, R: Respond> Desk<'a, R> {
             forwarder,
             tap: Tap::new(&duty.query_log),
             responder,
+            rates: Rates::default(),
             snapshot: Cache::new(&*duty.published),
             batches: 0,
             stop: &duty.stop,
@@ -351,9 +355,11 @@ impl<'a, R: Respond> Desk<'a, R> {
     /// Takes up the published Snapshot for one batch, and lends what TCP needs beside it.
     #[inline]
     pub fn open_batch(&mut self) -> (Answering<'_, 'a, R>, &mut Connections) {
-        self.responder.begin_batch();
+        self.responder.begin_batch(clock::seconds());
+        self.rates.begin_batch();
         let answering = Answering {
             responder: &mut self.responder,
+            rates: &mut self.rates,
             snapshot: self.snapshot.load().as_deref(),
             stats: self.stats,
             batches: &mut self.batches,
@@ -367,119 +373,5 @@ impl<'a, R: Respond> Desk<'a, R> {
 impl<R> Drop for Desk<'_, R> {
     fn drop(&mut self) {
         self.connections.close_all(self.stats);
-    }
-}
-
-/// Answers the queries of one batch, all from the same Snapshot, and counts.
-pub struct Answering<'a, 's, R> {
-    responder: &'a mut R,
-    snapshot: Option<&'a Snapshot>,
-    pub stats: &'a WorkerStats,
-    batches: &'a mut u32,
-    /// Who answers for names outside the domain; `None`: nobody.
-    forwarder: Option<&'a mut Forwarder<'s>>,
-    /// Where answers are logged.
-    pub tap: &'a Tap<'s>,
-}
-
-impl<R: Respond> Answering<'_, '_, R> {
-    /// Answers a query alone.
-    #[inline]
-    pub fn answer(&mut self, query: &[u8], client: Client, response: &mut [u8]) -> Outcome {
-        let outcome = self
-            .responder
-            .respond(self.snapshot, query, client, response);
-        self.count(outcome, client.transport, response)
-    }
-
-    /// Notes that datagrams came. The time, where their answers are to be timed: looking at the clock
-    /// twice costs as much as one answer, so that is done for few batches.
-    #[inline]
-    pub fn begin_datagrams(&mut self) -> Option<Instant> {
-        let is_timed = self.batches.is_multiple_of(UDP_TIMED_BATCHES_PART);
-        *self.batches = self.batches.wrapping_add(1);
-        is_timed.then(Instant::now)
-    }
-
-    /// Reads the query at a place of the batch.
-    #[inline]
-    pub fn read(&mut self, place: usize, query: &[u8]) {
-        self.responder.read(self.snapshot, place, query);
-    }
-
-    /// Has fetched what the queries at the first places need, for all of them at once.
-    #[inline]
-    pub fn fetch(&mut self, count: usize) {
-        for place in 0..count {
-            self.responder.fetch_slot(self.snapshot, place);
-        }
-        for place in 0..count {
-            self.responder.fetch_entry(self.snapshot, place);
-        }
-    }
-
-    /// As `answer`, for the query that was read at a place.
-    #[inline]
-    pub fn answer_read(
-        &mut self,
-        place: usize,
-        query: &[u8],
-        client: Client,
-        response: &mut [u8],
-    ) -> Outcome {
-        let outcome = self
-            .responder
-            .respond_read(self.snapshot, place, query, client, response);
-        self.count(outcome, client.transport, response)
-    }
-
-    /// As `answer`, for a datagram that was cut.
-    pub fn answer_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome {
-        self.stats.oversized.add(1);
-        let outcome = self.responder.respond_truncated(query, response);
-        self.count(outcome, Transport::Udp, response)
-    }
-
-    /// Has the forwarder answer what `respond` left to it; `way` leads to who asked.
-    pub fn forward(
-        &mut self,
-        outcome: Outcome,
-        query: &[u8],
-        (way, address): (Way, IpAddr),
-        response: &mut [u8],
-    ) -> Asked {
-        let led_here = match outcome {
-            Outcome::Follow { bytes, target_at } => Some(LedHere { bytes, target_at }),
-            _ => None,
-        };
-        let transport = way.transport();
-        let asked = self.forwarder.as_mut().map_or(Asked::Dropped, |forwarder| {
-            let asker = Asker {
-                way,
-                address,
-                over_tcp: transport == Transport::Tcp,
-                led_here,
-            };
-            forwarder.ask(query, asker, response, Instant::now())
-        });
-        match asked {
-            Asked::Answered { route, .. } => self.stats.count_answer(transport, route, response),
-            Asked::Dropped => self.stats.dropped_by_forwarder.add(1),
-            Asked::Waits => {}
-        }
-        asked
-    }
-
-    /// Counts a message and what became of it.
-    #[inline]
-    fn count(&self, outcome: Outcome, transport: Transport, response: &[u8]) -> Outcome {
-        let kind = self.responder.kind();
-        self.stats.count_query(transport, kind.query_type);
-        match outcome {
-            Outcome::Answer(_) => self.stats.count_answer(transport, kind.route, response),
-            Outcome::Drop => self.stats.dropped.add(1),
-            Outcome::Forward | Outcome::Follow { .. } => {}
-        }
-        outcome
     }
 }

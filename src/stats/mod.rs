@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::dns::Transport;
+use crate::dns::{Rcode, Transport};
 use crate::limits::WORKERS_MAX;
 use latency::{Latency, LatencyTotals};
-use traffic::{BADVERS, QueryType, RCODES, Route};
+use traffic::{BADCOOKIE, BADVERS, QueryType, RCODES, Route};
 use upstream::{Gauge, Upstreams};
 
 pub mod engine;
@@ -78,6 +78,9 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// What the header has of BADCOOKIE.
+const BADCOOKIE_LOW: usize = Rcode::BadCookie as usize & 15;
 
 /// Declares the counters once: as atomics of a worker and as sums.
 macro_rules! counters {
@@ -156,6 +159,8 @@ counters! {
     queries_tcp,
     /// Messages that got no answer, by intent (QR set, too short).
     dropped,
+    /// Queries that got none because their client has had that answer too often.
+    dropped_by_limit,
     /// Queries that got none because there is no forwarder, or what it had could not be written.
     dropped_by_forwarder,
     /// Answers with TC set.
@@ -205,9 +210,10 @@ impl WorkerStats {
         let Some(&[flags_high, flags_low]) = answer.get(2..4) else {
             return;
         };
-        // Of all faults only BADVERS has nothing in the header's four bits.
+        // Of all faults only BADVERS has nothing in the header's four bits; YXRRSET is never limited.
         let rcode = match (route, usize::from(flags_low & 0x0f)) {
             (Route::Fault, 0) => BADVERS,
+            (Route::Limited, BADCOOKIE_LOW) => BADCOOKIE,
             (_, rcode) => rcode,
         };
         let counters = &self.answers[transport as usize];

@@ -121,10 +121,12 @@ pub enum Route {
     Forwarded,
     /// SERVFAIL, because no resolver answered in time or too many queries were under way.
     Failed,
+    /// In place of an answer that its client has had too often: TC, or BADCOOKIE.
+    Limited,
 }
 
 impl Route {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Table,
         Self::Special,
         Self::Chaos,
@@ -135,6 +137,7 @@ impl Route {
         Self::Stale,
         Self::Forwarded,
         Self::Failed,
+        Self::Limited,
     ];
 
     /// Its name in metrics.
@@ -150,15 +153,18 @@ impl Route {
             Self::Stale => "stale",
             Self::Forwarded => "forwarded",
             Self::Failed => "failed",
+            Self::Limited => "limited",
         }
     }
 }
 
-/// What a message was, as far as it is counted.
+/// What a message was, as far as it is counted or limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
     pub query_type: QueryType,
     pub route: Route,
+    /// It has no entry of its own: records in its answer are a wildcard's, and any name there has them.
+    pub is_covered: bool,
 }
 
 impl Kind {
@@ -166,19 +172,38 @@ impl Kind {
     pub const FAULT: Self = Self {
         query_type: QueryType::Unread,
         route: Route::Fault,
+        is_covered: false,
     };
 }
 
-/// RCODEs that are told apart: those of the header, and BADVERS.
-pub const RCODES: usize = 17;
+/// RCODEs that are told apart: those of the header, BADVERS and BADCOOKIE.
+pub const RCODES: usize = 18;
 /// The place of BADVERS, which is its number.
 pub const BADVERS: usize = 16;
+/// The place of BADCOOKIE, whose number is 23.
+pub const BADCOOKIE: usize = 17;
 
 /// The name of an RCODE in metrics (RFC 6895, 2.3); those without one are numbers.
 pub fn rcode_label(rcode: usize) -> &'static str {
     const LABELS: [&str; RCODES] = [
-        "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET",
-        "NXRRSET", "NOTAUTH", "NOTZONE", "11", "12", "13", "14", "15", "BADVERS",
+        "NOERROR",
+        "FORMERR",
+        "SERVFAIL",
+        "NXDOMAIN",
+        "NOTIMP",
+        "REFUSED",
+        "YXDOMAIN",
+        "YXRRSET",
+        "NXRRSET",
+        "NOTAUTH",
+        "NOTZONE",
+        "11",
+        "12",
+        "13",
+        "14",
+        "15",
+        "BADVERS",
+        "BADCOOKIE",
     ];
     LABELS.get(rcode).copied().unwrap_or("other")
 }

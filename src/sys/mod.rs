@@ -5,13 +5,14 @@
 
 pub mod affinity;
 pub mod block;
+pub mod clock;
 pub mod control;
 pub mod descriptors;
 pub mod host;
 pub mod interfaces;
 pub mod memory;
 pub mod mmsg;
-mod pages;
+pub mod pages;
 pub mod passed;
 pub mod prefetch;
 pub mod priority;

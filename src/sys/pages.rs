@@ -35,6 +35,28 @@ pub(super) unsafe fn unmap<T>(room: NonNull<T>) {
     unsafe { libc::munmap(room.as_ptr().cast(), size_of::<T>()) };
 }
 
+/// So many words, zero to begin with.
+pub struct Words<const COUNT: usize>(NonNull<[u64; COUNT]>);
+
+impl<const COUNT: usize> Words<COUNT> {
+    pub fn zeroed() -> Self {
+        Self(map_zeroed())
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [u64] {
+        // SAFETY: a mapping of that length, aligned to a page, which lives as long as this value; zero bits
+        // are a value of every word, and `&mut self` says that nobody else refers to them.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<const COUNT: usize> Drop for Words<COUNT> {
+    fn drop(&mut self) {
+        // SAFETY: from `map_zeroed`, and no reference outlives the value that is dropped.
+        unsafe { unmap(self.0) };
+    }
+}
+
 /// No Linux has smaller ones.
 const PAGE_BYTES_MIN: usize = 4096;
 
@@ -44,6 +66,14 @@ mod tests {
 
     #[repr(C, align(64))]
     struct Large([u8; 1 << 20]);
+
+    #[test]
+    fn words_are_zero_and_keep_what_is_put_there() {
+        let mut words = Words::<70_000>::zeroed();
+        assert!(words.as_mut_slice().iter().all(|word| *word == 0));
+        words.as_mut_slice()[69_999] = 7;
+        assert_eq!(words.as_mut_slice().last(), Some(&7));
+    }
 
     #[test]
     fn room_is_zero_aligned_and_writable_to_its_end() {

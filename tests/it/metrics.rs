@@ -48,6 +48,12 @@ impl Samples {
         *self.0.get(name).unwrap_or_else(|| panic!("no {name}"))
     }
 
+    /// Of all samples whose names begin so.
+    pub fn sum(&self, begin: &str) -> f64 {
+        let all = self.0.iter().filter(|(name, _)| name.starts_with(begin));
+        all.map(|(_, value)| value).sum()
+    }
+
     /// How much a sample rose since.
     fn rose(&self, before: &Self, name: &str) -> f64 {
         self.get(name) - before.0.get(name).copied().unwrap_or_default()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use proptest::prelude::*;
+use rollcall::dns::cookie::Secret;
 use rollcall::dns::subnet::Subnet;
 use rollcall::mesos::cluster::{
     AddressSource, Agent, Cluster, Discovery, DiscoveryPort, Endpoint, FaultDomain, Framework,
@@ -17,7 +18,7 @@ use rollcall::records::{NameId, Naming, Record, RecordSet, Rules, Unhealthy, Wor
 use rollcall::responses::Snapshot;
 use rollcall::responses::table::ResponseTable;
 use rollcall::responses::zone::Answering;
-use rollcall::serve::respond::Settings;
+use rollcall::serve::respond::{Limiting, Settings};
 use rollcall::zonefile::{self, Around};
 
 use crate::support::client::{A, AAAA, SRV};
@@ -85,6 +86,8 @@ pub fn settings() -> Settings {
         reverse_zones: [].into(),
         subnet_first: None,
         chaos: None,
+        limiting: Limiting::default(),
+        cookie_secret: Secret::new([7; 16]),
         forwarding: None,
     }
 }

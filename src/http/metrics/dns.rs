@@ -19,6 +19,7 @@ pub fn answering(totals: &Totals, socket_drops: Option<u64>, sheet: &mut Sheet<'
     sheet.count(&f::TRUNCATED, totals.truncated)?;
     let dropped = [
         (["not_a_query"], totals.dropped),
+        (["rate_limited"], totals.dropped_by_limit),
         (["no_forwarder"], totals.dropped_by_forwarder),
         (["send_failed"], totals.send_errors),
     ];

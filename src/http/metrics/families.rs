@@ -30,11 +30,11 @@ families! {
     RESPONSES = Counter "rollcall_dns_responses" in Count by ["transport", "rcode"]:
         "answers, also such as were waited for";
     ROUTED = Counter "rollcall_dns_routed" in Count by ["route"]:
-        "answers by where they come from: table, special (localhost, invalid, onion), chaos, not_ready, refused, fault, cache, stale (expired, no resolver answers), forwarded (waited for), failed (no resolver answered)";
+        "answers by where they come from: table, special (localhost, invalid, onion), chaos, not_ready, refused, fault, cache, stale (expired, no resolver answers), forwarded (waited for), failed (no resolver answered), limited (TC or BADCOOKIE in place of one above RateLimit)";
     TRUNCATED = Counter "rollcall_dns_truncated" in Count by []:
         "answers with TC";
     DROPPED = Counter "rollcall_dns_dropped" in Count by ["reason"]:
-        "messages without an answer: not_a_query (a response, or too short), no_forwarder, send_failed (the system refused the answer)";
+        "messages without an answer: not_a_query (a response, or too short), rate_limited (above RateLimit), no_forwarder, send_failed (the system refused the answer)";
     OVERSIZED = Counter "rollcall_dns_oversized" in Count by []:
         "datagrams longer than 4096 octets, answered FORMERR";
     SOCKET_DROPS = Gauge "rollcall_udp_socket_drops" in Count by []:

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
@@ -50,11 +50,16 @@ pub struct Client {
 
 impl Client {
     pub fn new(server: SocketAddr) -> Self {
-        let from = match server {
-            SocketAddr::V4(_) => "127.0.0.1:0",
-            SocketAddr::V6(_) => "[::1]:0",
+        let from: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        let udp = UdpSocket::bind(from).expect("a port on loopback");
+        Self::at(from, server)
+    }
+
+    /// With another address than most have.
+    pub fn at(from: IpAddr, server: SocketAddr) -> Self {
+        let udp = UdpSocket::bind((from, 0)).expect("a port on loopback");
         udp.connect(server).expect("loopback has a route");
         udp.set_read_timeout(Some(Duration::from_secs(5)))
             .expect("a timeout above zero");
@@ -123,6 +128,15 @@ impl Client {
         let length = self.udp.recv(&mut buffer).ok()?;
         buffer.truncate(length);
         Some(buffer)
+    }
+
+    /// The same, where it comes within a moment.
+    pub fn receive_soon(&self) -> Option<Vec<u8>> {
+        let wait = |time| self.udp.set_read_timeout(Some(time));
+        wait(Duration::from_millis(20)).expect("a timeout above zero");
+        let received = self.receive();
+        wait(Duration::from_secs(5)).expect("a timeout above zero");
+        received
     }
 
     /// Sends a datagram and waits for nothing.
