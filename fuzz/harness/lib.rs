@@ -7,6 +7,7 @@ pub mod events;
 mod expected;
 pub mod forward_reply;
 pub mod labels;
+pub mod login;
 mod octets;
 pub mod parse;
 pub mod paths;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("events", events::run),
     ("forward_reply", forward_reply::run),
     ("labels", labels::run),
+    ("login", login::run),
     ("parse", parse::run),
     ("paths", paths::run),
     ("recordio", recordio::run),

@@ -218,8 +218,8 @@ fn why_no_token(status: StatusCode) -> String {
 }
 
 /// What a log-in gave.
-struct Token {
-    header: HeaderValue,
+pub struct Token {
+    pub header: HeaderValue,
     came: Instant,
     /// From when it came, by the monotonic clock.
     lifetime: Duration,
@@ -231,7 +231,7 @@ struct Token {
 
 impl Token {
     /// From `{"token": "..."}`.
-    fn read(answer: &[u8], now: Now) -> Result<Self, String> {
+    pub fn read(answer: &[u8], now: Now) -> Result<Self, String> {
         let answer: Option<Value> = serde_json::from_slice(answer).ok();
         let text = answer.as_ref().and_then(|answer| answer.get("token"));
         let text = text.and_then(Value::as_str).unwrap_or_default();
@@ -264,16 +264,16 @@ impl Token {
         }
     }
 
-    fn is_fresh(&self, now: Now) -> bool {
+    pub fn is_fresh(&self, now: Now) -> bool {
         self.left(now) > self.renewal
     }
 
-    fn is_good(&self, now: Now) -> bool {
+    pub fn is_good(&self, now: Now) -> bool {
         self.left(now) > Duration::ZERO
     }
 
     /// By the clock that gives it less.
-    fn left(&self, now: Now) -> Duration {
+    pub fn left(&self, now: Now) -> Duration {
         let left = self.lifetime.saturating_sub(self.age(now));
         match self.ends {
             Some(ends) => left.min(ends.duration_since(now.wall).unwrap_or_default()),
@@ -288,9 +288,9 @@ impl Token {
 
 /// The two clocks at one moment.
 #[derive(Clone, Copy)]
-struct Now {
-    wall: SystemTime,
-    monotonic: Instant,
+pub struct Now {
+    pub wall: SystemTime,
+    pub monotonic: Instant,
 }
 
 impl Now {

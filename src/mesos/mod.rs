@@ -15,7 +15,7 @@ pub mod few;
 mod fields;
 pub mod hosts;
 pub mod http;
-mod iam;
+pub mod iam;
 mod intern;
 mod jwt;
 pub mod leader;

@@ -6,7 +6,7 @@
 //! bounded length, and a member that hangs up again and again is asked ever less often.
 
 mod connection;
-mod fault;
+pub mod fault;
 pub mod protocol;
 pub mod registered;
 mod session;

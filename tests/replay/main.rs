@@ -38,6 +38,7 @@ replay!(
     events,
     forward_reply,
     labels,
+    login,
     parse,
     paths,
     recordio,

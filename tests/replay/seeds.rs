@@ -284,6 +284,14 @@ fn texts() {
     {
         put("paths", &format!("path-{number}"), path.as_bytes());
     }
+    for (name, flags, rest) in [
+        ("claims", [1, 0, 9, 0], r#"{"exp":1800000600,"uid":"a"}"#),
+        ("long", [1, 2, 0, 1], r#"{"exp":1.8e10}"#),
+        ("opaque", [0, 0, 4, 1], r#"{"token":"s3cret"}"#),
+        ("broken", [0, 0, 0, 0], r#"{"token":"a\r\nX: y"}"#),
+    ] {
+        put("login", name, &[&flags[..], rest.as_bytes()].concat());
+    }
     put(
         "resolv_conf",
         "ordinary",
@@ -350,6 +358,19 @@ fn zookeeper() {
             b"/m",
         ]
         .concat(),
+    );
+    let frames = [
+        [0, 0, 0, 0],
+        [0, 0, 0, 2],
+        [7, 8, 0, 0],
+        [0, 1, 9, 0],
+        [64, 0, 0, 1],
+    ]
+    .concat();
+    put(
+        "zookeeper",
+        "frames",
+        &[&[5, 2, 3, 1][..], &frames].concat(),
     );
     put(
         "zookeeper",

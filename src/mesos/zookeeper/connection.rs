@@ -8,11 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fault::Fault;
-use super::protocol::{self, LENGTH_BYTES, SessionKey};
+use super::protocol::{self, SessionKey};
 use crate::config::zk::ZkMember;
-use crate::limits::{
-    ZK_CLOSE, ZK_CONNECT, ZK_FRAME_BYTES_MAX, ZK_READ_BYTES, ZK_SESSION, ZK_SESSION_MIN,
-};
+use crate::limits::{ZK_CLOSE, ZK_CONNECT, ZK_READ_BYTES, ZK_SESSION, ZK_SESSION_MIN};
 
 pub struct Connection {
     stream: TcpStream,
@@ -58,7 +56,7 @@ impl Connection {
         let hello = protocol::connect(key, seen_zxid, timeout_ms);
         connection.send(&hello).await?;
         let answer = loop {
-            if let Some(frame) = connection.take_frame()? {
+            if let Some(frame) = protocol::take_frame(&mut connection.input)? {
                 break frame;
             }
             connection.read_some().await?;
@@ -80,7 +78,7 @@ impl Connection {
     /// The next frame, or none where the deadline comes first. Pings meanwhile.
     pub async fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<Vec<u8>>, Fault> {
         loop {
-            if let Some(frame) = self.take_frame()? {
+            if let Some(frame) = protocol::take_frame(&mut self.input)? {
                 return Ok(Some(frame));
             }
             let ping_at = self.sent + self.silence_max / 2;
@@ -120,24 +118,5 @@ impl Connection {
                 Ok(())
             }
         }
-    }
-
-    /// Cuts a frame off the input, without its length.
-    fn take_frame(&mut self) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(length) = self.input.first_chunk::<LENGTH_BYTES>() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes(*length);
-        let end = match usize::try_from(length) {
-            Ok(bytes) if bytes <= ZK_FRAME_BYTES_MAX => LENGTH_BYTES + bytes,
-            _ => return Err(Fault::TooLong(length)),
-        };
-        if self.input.len() < end {
-            return Ok(None);
-        }
-        let rest = self.input.split_off(end);
-        let mut frame = std::mem::replace(&mut self.input, rest);
-        frame.drain(..LENGTH_BYTES);
-        Ok(Some(frame))
     }
 }

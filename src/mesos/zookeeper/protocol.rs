@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::fault::Fault;
+use crate::limits::ZK_FRAME_BYTES_MAX;
 
 /// What a client shows to get its session again.
 #[derive(Clone, PartialEq, Eq)]
@@ -209,6 +210,25 @@ pub fn read_data(body: &[u8]) -> Result<(&[u8], i64), Fault> {
     Ok((data, changed))
 }
 
+/// Cuts a frame off what came, without its length; `None` while it is not whole.
+pub fn take_frame(input: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(length) = input.first_chunk::<LENGTH_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes(*length);
+    let end = match usize::try_from(length) {
+        Ok(bytes) if bytes <= ZK_FRAME_BYTES_MAX => LENGTH_BYTES + bytes,
+        _ => return Err(Fault::TooLong(length)),
+    };
+    if input.len() < end {
+        return Ok(None);
+    }
+    let rest = input.split_off(end);
+    let mut frame = std::mem::replace(input, rest);
+    frame.drain(..LENGTH_BYTES);
+    Ok(Some(frame))
+}
+
 /// A frame under construction.
 struct Frame(Vec<u8>);
 
@@ -297,7 +317,7 @@ impl<'a> Reader<'a> {
 
 const CUT_SHORT: Fault = Fault::Nonsense("a frame cut short");
 /// Octets of a frame's length.
-pub const LENGTH_BYTES: usize = 4;
+const LENGTH_BYTES: usize = 4;
 const PASSWORD_BYTES: usize = 16;
 const PROTOCOL_VERSION: i32 = 0;
 
