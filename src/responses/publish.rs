@@ -8,8 +8,9 @@ use arc_swap::ArcSwapOption;
 
 use super::Snapshot;
 
-/// Where readers find the present Snapshot; `None` until the first was published.
-pub type Published = Arc<ArcSwapOption<Snapshot>>;
+/// Where readers find the present Snapshot; `None` until the first was published. Tests publish what
+/// tells who frees it.
+pub type Published<T = Snapshot> = Arc<ArcSwapOption<T>>;
 
 /// The present Snapshot, once it is that of a cluster: static records alone are no answer to who asks
 /// for the cluster's.
@@ -19,14 +20,14 @@ pub fn served(published: &Published) -> Option<Arc<Snapshot>> {
 }
 
 /// The one writer of a `Published`.
-pub struct Publisher {
-    published: Published,
+pub struct Publisher<T = Snapshot> {
+    published: Published<T>,
     /// Replaced Snapshots that a reader may still hold.
-    retired: Vec<Arc<Snapshot>>,
+    retired: Vec<Arc<T>>,
 }
 
-impl Publisher {
-    pub fn new(published: Published) -> Self {
+impl<T> Publisher<T> {
+    pub fn new(published: Published<T>) -> Self {
         Self {
             published,
             retired: Vec::new(),
@@ -34,12 +35,12 @@ impl Publisher {
     }
 
     /// The present Snapshot.
-    pub fn current(&self) -> Option<Arc<Snapshot>> {
+    pub fn current(&self) -> Option<Arc<T>> {
         self.published.load_full()
     }
 
     /// Makes a Snapshot the present one. The caller wakes the readers, then calls `free_retired`.
-    pub fn publish(&mut self, snapshot: Snapshot) {
+    pub fn publish(&mut self, snapshot: T) {
         if let Some(replaced) = self.published.swap(Some(Arc::new(snapshot))) {
             self.retired.push(replaced);
         }
@@ -47,7 +48,7 @@ impl Publisher {
 
     /// Gives the replaced Snapshots that nobody holds any more, the oldest first; returns how many are
     /// still held.
-    pub fn free_retired(&mut self, mut take: impl FnMut(Snapshot)) -> usize {
+    pub fn free_retired(&mut self, mut take: impl FnMut(T)) -> usize {
         // A count of one is ours. It cannot rise again: nobody else knows the Snapshot, for it is
         // no longer in `published` (arc-swap counts every borrowed reader before `swap` returns).
         let free = self
@@ -57,3 +58,6 @@ impl Publisher {
         self.retired.len()
     }
 }
+
+#[cfg(test)]
+mod tests;
