@@ -3,6 +3,8 @@
 
 #[path = "tidy/scan.rs"]
 mod scan;
+#[path = "tidy/supply.rs"]
+mod supply;
 
 use std::fs;
 use std::path::Path;
