@@ -26,7 +26,6 @@ use super::streams::Streams;
 use super::upstream::Upstream;
 use super::{Asked, Asker, Common, Deliver, Settings, TOKENS};
 use crate::clients::client_of;
-use crate::dns::cookie::COOKIE_OPTION_BYTES;
 use crate::dns::message::{LowerName, Parsed, flag, parse};
 use crate::dns::{Rcode, name};
 use crate::limits::{
@@ -184,7 +183,7 @@ impl<'s> Forwarder<'s> {
         let is_recursive = question.flags & flag::RD != 0;
         let mut has_stale = false;
         if question.is_sharable() || !is_recursive {
-            let bytes_max = bytes_max(question, asker.over_tcp).min(response.len());
+            let bytes_max = question.bytes_max(asker.over_tcp).min(response.len());
             let (key, stats) = (question.key().as_bytes(), self.stats);
             let found = match self.cache.get(key, now) {
                 Found::Fresh { entry, prefetch } => {
@@ -254,7 +253,7 @@ impl<'s> Forwarder<'s> {
                 self.stats.cache_hits.add(1);
                 let bytes = entry.write(subject, now, false, TCP_MESSAGE_BYTES_MAX, outgoing);
                 let reply = bytes.and_then(|bytes| outgoing.get(..bytes));
-                let bytes_max = bytes_max(own, asker.over_tcp).min(response.len());
+                let bytes_max = own.bytes_max(asker.over_tcp).min(response.len());
                 let completed = reply.and_then(|reply| {
                     follow::complete(own, response, led_here.bytes, reply, bytes_max)
                 });
@@ -489,16 +488,6 @@ impl<'s> Forwarder<'s> {
         self.stats.cache_bytes.set(self.cache.bytes() as u64);
         self.stats.forwards_in_flight.set(self.flights.len() as u64);
     }
-}
-
-/// How large an answer to a question may be before our cookie is put in.
-pub(super) fn bytes_max(question: &Question<'_>, over_tcp: bool) -> usize {
-    let bytes = match over_tcp {
-        true => TCP_MESSAGE_BYTES_MAX,
-        false => question.udp_bytes_max(),
-    };
-    let has_cookie = question.edns.is_some_and(|edns| edns.cookie.is_some());
-    bytes - if has_cookie { COOKIE_OPTION_BYTES } else { 0 }
 }
 
 fn answered(bytes: Option<usize>, route: Route) -> Asked {

@@ -9,7 +9,7 @@ use super::answers::{failure, passed_on, with_cookie};
 use super::cache::{Entry, Found};
 use super::flights::{AttemptState, Begun, FlightId, Waiter};
 use super::follow;
-use super::forwarder::{Forwarder, Port, Purpose, bytes_max};
+use super::forwarder::{Forwarder, Port, Purpose};
 use super::question::Question;
 use super::reply::{self, Reply};
 use super::sockets::{REPLIES_PER_TURN_MAX, Read, Sent};
@@ -381,7 +381,7 @@ fn give(
     let Some(question) = Question::read(&waiter.message, &query) else {
         return;
     };
-    let bytes_max = bytes_max(&question, matches!(waiter.way, Way::Tcp { .. }));
+    let bytes_max = question.bytes_max(matches!(waiter.way, Way::Tcp { .. }));
     let bytes = match (&waiter.begun, given) {
         (_, Given::ServFail) => failure(&question, Rcode::ServFail, outgoing),
         (None, Given::Reply(message, reply, with_edns)) => {

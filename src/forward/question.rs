@@ -4,14 +4,16 @@
 use std::ops::Range;
 
 use super::walk::{self, Records};
-use crate::dns::cookie::COOKIE_OPTION;
+use crate::dns::cookie::{COOKIE_OPTION, COOKIE_OPTION_BYTES};
 use crate::dns::message::{
     Edns, HEADER_BYTES, OPT_BYTES, OPTION_HEAD_BYTES, Query, copy_folded, flag,
 };
 use crate::dns::name::labels;
 use crate::dns::rtype;
 use crate::dns::subnet::{CLIENT_SUBNET_OPTION, Subnet};
-use crate::limits::{NAME_BYTES_MAX, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX};
+use crate::limits::{
+    NAME_BYTES_MAX, TCP_MESSAGE_BYTES_MAX, UDP_EDNS_BYTES_MAX, UDP_PLAIN_BYTES_MAX,
+};
 
 /// A query as far as two may share an answer.
 pub struct Question<'m> {
@@ -105,6 +107,16 @@ impl<'m> Question<'m> {
         edns.map_or(UDP_PLAIN_BYTES_MAX, |it| {
             it.answer_bytes_max(UDP_EDNS_BYTES_MAX)
         })
+    }
+
+    /// How large its answer may be before our cookie is put in.
+    pub fn bytes_max(&self, over_tcp: bool) -> usize {
+        let bytes = match over_tcp {
+            true => TCP_MESSAGE_BYTES_MAX,
+            false => self.udp_bytes_max(),
+        };
+        let has_cookie = self.edns.is_some_and(|edns| edns.cookie.is_some());
+        bytes - if has_cookie { COOKIE_OPTION_BYTES } else { 0 }
     }
 
     /// The message to send on: cookies are between neighbours (RFC 7873, 4), and another server's would be

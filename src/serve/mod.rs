@@ -24,6 +24,7 @@ mod options;
 mod post;
 pub mod rates;
 pub mod respond;
+mod serve_options;
 mod settings;
 pub mod shuffle;
 mod sockets;
@@ -37,28 +38,26 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use mio::Waker;
 
 pub use crate::dns::Transport;
 use crate::dns::cookie::Judged;
+use crate::forward;
 use crate::limits::{
-    TCP_CONNECTIONS_MAX, TCP_DESCRIPTORS_PART, TCP_IDLE_MS, TCP_LIFETIME_MS,
-    UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
+    TCP_DESCRIPTORS_PART, UPSTREAM_DESCRIPTORS_PART, UPSTREAM_SOCKETS_PER_WORKER_MAX,
 };
 use crate::responses::Snapshot;
 use crate::responses::publish::Published;
 use crate::stats::pulse::Pulse;
-use crate::stats::query_log::QueryLog;
 use crate::stats::traffic::Kind;
 use crate::stats::{Stats, Totals};
 use crate::sys::descriptors;
-use crate::{config, forward};
 use cores::Cores;
 use groups::{Before, Groups};
 use handed::Handed;
 use rates::Limiting;
+pub use serve_options::{ServeOptions, SocketsOpen};
 pub use sockets::ServeError;
 use sockets::Sockets;
 
@@ -146,65 +145,6 @@ pub trait Respond {
 
     /// Answers a datagram that was longer than the largest query; `query` is its beginning.
     fn respond_truncated(&mut self, query: &[u8], response: &mut [u8]) -> Outcome;
-}
-
-/// Where and with how much to serve.
-#[derive(Clone, Debug)]
-pub struct ServeOptions {
-    /// At least one; none of them twice, and none that a wildcard among them takes.
-    pub listeners: Vec<IpAddr>,
-    /// 0 picks one that is free at all of them; see `Server::local_address`.
-    pub port: u16,
-    /// 0: one per core of the affinity mask, fewer under a cgroup's quota.
-    pub workers: usize,
-    /// Each worker's responder gets a seed of its own that follows from this one.
-    pub seed: u64,
-    /// Per worker.
-    pub tcp_connections_max: usize,
-    pub tcp_idle: Duration,
-    pub tcp_lifetime: Duration,
-    pub engine: config::Engine,
-    /// Where names outside the domain are asked; `None`: nowhere.
-    pub forward: Option<Arc<forward::Common>>,
-    /// Where answers are logged, if it asks for some.
-    pub query_log: Arc<QueryLog>,
-    /// The workers wait for `Server::open`, and what comes in waits for them.
-    pub starts_closed: bool,
-    /// What is to be done between the sockets and the workers.
-    pub sockets_open: SocketsOpen,
-}
-
-/// Called by the thread that starts the server, once its sockets are open and before it starts a worker.
-#[derive(Clone, Default)]
-pub struct SocketsOpen(pub Option<Arc<dyn Fn() + Send + Sync>>);
-
-impl std::fmt::Debug for SocketsOpen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SocketsOpen").finish_non_exhaustive()
-    }
-}
-
-impl ServeOptions {
-    pub fn new(address: SocketAddr) -> Self {
-        Self::at(vec![address.ip()], address.port())
-    }
-
-    pub fn at(listeners: Vec<IpAddr>, port: u16) -> Self {
-        Self {
-            listeners,
-            port,
-            workers: 0,
-            seed: 0,
-            tcp_connections_max: TCP_CONNECTIONS_MAX,
-            tcp_idle: Duration::from_millis(TCP_IDLE_MS),
-            tcp_lifetime: Duration::from_millis(TCP_LIFETIME_MS),
-            engine: config::Engine::Auto,
-            forward: None,
-            query_log: Arc::default(),
-            starts_closed: false,
-            sockets_open: SocketsOpen::default(),
-        }
-    }
 }
 
 /// The answering threads. Stops them when dropped.

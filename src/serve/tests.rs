@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream, UdpSocket};
+use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
 use super::*;
+use crate::config;
 use crate::limits::{TCP_PENDING_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 use crate::stats::CloseReason;
 
