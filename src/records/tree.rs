@@ -267,7 +267,8 @@ impl Tree {
         let kind = class.kind();
         self.many_sources.lose(row, sources);
         if sources.is_none() {
-            let is_still_there = self.is_of_another_rank(owner, &record, rank);
+            let has_others = self.nodes[owner as usize].live_rows > 1;
+            let is_still_there = has_others && self.is_of_another_rank(owner, &record, rank);
             self.record_counts[kind as usize] -= usize::from(!is_still_there);
             let live_rows = &mut self.nodes[owner as usize].live_rows;
             self.crowded_count -= usize::from(*live_rows == CROWDED_ROWS);
@@ -279,7 +280,8 @@ impl Tree {
     }
 
     fn gained_row(&mut self, owner: u32, record: &Record, rank: Rank) {
-        let was_there = self.is_of_another_rank(owner, record, rank);
+        let has_others = self.nodes[owner as usize].live_rows > 0;
+        let was_there = has_others && self.is_of_another_rank(owner, record, rank);
         self.record_counts[Kind::of(record) as usize] += usize::from(!was_there);
         if !self.exists(owner) {
             self.began(owner);
