@@ -213,7 +213,7 @@ fn conditions() -> Result<Rules, BackendError> {
         let rules = values.map(|value| one(is(argument, value)));
         rules.collect::<Result<Vec<_>, _>>()
     };
-    let [read_execute, write] = [libc::PROT_EXEC, libc::PROT_WRITE].map(|bit| bit as u64);
+    let [execute, write] = [libc::PROT_EXEC, libc::PROT_WRITE].map(|bit| bit as u64);
     let mut sockets = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6]
         .map(|family| family as u64)
         .into_iter();
@@ -243,12 +243,9 @@ fn conditions() -> Result<Rules, BackendError> {
         // A library's code is mapped to be read and run. Nothing is both written and run.
         (
             number(libc::SYS_mmap),
-            vec![one(lacks(2, read_execute))?, one(lacks(2, write))?],
+            vec![one(lacks(2, execute))?, one(lacks(2, write))?],
         ),
-        (
-            number(libc::SYS_mprotect),
-            vec![one(lacks(2, read_execute))?],
-        ),
+        (number(libc::SYS_mprotect), vec![one(lacks(2, execute))?]),
         (
             number(libc::SYS_clone),
             vec![one(lacks(0, NEW_NAMESPACES))?],
