@@ -32,7 +32,8 @@ pub struct Tally {
 
 pub struct Asking {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    hearing: Vec<JoinHandle<()>>,
+    asking: [JoinHandle<()>; 2],
 }
 
 #[derive(Default)]
@@ -51,20 +52,20 @@ pub fn ask(server: SocketAddr, name: &'static str, expected: Ipv4Addr) -> Asking
     let shared = Arc::new(Shared::default());
     let sockets: Vec<_> = (0..SOCKETS).map(|_| client(server)).collect();
     let waiting: Arc<[AtomicBool]> = (0..SOCKETS * IDS).map(|_| AtomicBool::default()).collect();
-    let mut threads = Vec::new();
+    let mut hearing = Vec::new();
     for (number, socket) in sockets.iter().enumerate() {
         let socket = socket.try_clone().expect("a second handle");
         let (shared, waiting) = (Arc::clone(&shared), Arc::clone(&waiting));
         let end = expected.octets();
-        threads.push(thread::spawn(move || {
+        hearing.push(thread::spawn(move || {
             hear(&socket, &waiting[number * IDS..][..IDS], end, &shared);
         }));
     }
-    threads.push(thread::spawn({
+    let over_udp = thread::spawn({
         let shared = Arc::clone(&shared);
         move || send(&sockets, &waiting, &query(name, A), &shared)
-    }));
-    threads.push(thread::spawn({
+    });
+    let over_tcp = thread::spawn({
         let shared = Arc::clone(&shared);
         move || {
             while !shared.ending.load(Ordering::SeqCst) {
@@ -75,8 +76,12 @@ pub fn ask(server: SocketAddr, name: &'static str, expected: Ipv4Addr) -> Asking
                 thread::sleep(Duration::from_millis(5));
             }
         }
-    }));
-    Asking { shared, threads }
+    });
+    Asking {
+        shared,
+        hearing,
+        asking: [over_udp, over_tcp],
+    }
 }
 
 impl Asking {
@@ -91,13 +96,17 @@ impl Asking {
         let shared = &self.shared;
         let count = |it: &AtomicUsize| it.load(Ordering::SeqCst);
         shared.ending.store(true, Ordering::SeqCst);
+        // What is asked last is heard as well.
+        for thread in self.asking {
+            thread.join().expect("no panic");
+        }
         // Only what is lost is waited for in vain.
         let end = Instant::now() + DEADLINE;
         while count(&shared.udp_answered) < count(&shared.udp_asked) && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
         }
         shared.over.store(true, Ordering::SeqCst);
-        for thread in self.threads {
+        for thread in self.hearing {
             thread.join().expect("no panic");
         }
         Tally {
