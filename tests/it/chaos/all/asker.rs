@@ -140,7 +140,8 @@ impl Asker {
                 let rcode = answer.metadata.response_code;
                 match (rcode, found.as_slice()) {
                     (ResponseCode::NoError, [one]) if one == OUTSIDE => return,
-                    (ResponseCode::ServFail, []) if excused => return,
+                    // A resolver that gets a damaged query says so, and the other is struck.
+                    (ResponseCode::ServFail | ResponseCode::FormErr, []) if excused => return,
                     _ => return truth.complain(format!("{name}: {rcode} {found:?}")),
                 }
             }
