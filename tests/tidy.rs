@@ -58,7 +58,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["responses", "limits", "stats"]),
-    ("confine", &["config", "stats", "limits"]),
+    ("confine", &["config", "stats", "sys", "limits"]),
     ("forward", &["clients", "dns", "sys", "limits", "stats"]),
     (
         "http",

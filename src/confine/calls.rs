@@ -21,9 +21,9 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
 
-use super::has_status;
 use crate::config::Sandbox;
 use crate::stats::sandbox::Calls;
+use crate::sys::process;
 
 type Call = (&'static str, libc::c_long);
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -116,8 +116,8 @@ const REGISTERED: &[u64] = &[2, 3, 11, 12, 20, 21, 22, 23, 24];
 
 /// What would be done about other calls here; an error is why nothing can be.
 pub fn wanted(mode: Sandbox) -> Result<Calls, String> {
-    if !has_status("Seccomp:") {
-        return Err("the kernel has none, or /proc is not there to tell".to_owned());
+    if !process::has_seccomp() {
+        return Err("the kernel has none".to_owned());
     }
     target().map_err(|error| error.to_string())?;
     match mode {

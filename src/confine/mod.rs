@@ -12,7 +12,6 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -117,10 +116,4 @@ pub fn findings(config: &Config) -> Vec<String> {
     std::iter::once(format!("sandbox: {shown}"))
         .chain(lacking)
         .collect()
-}
-
-/// A field of /proc/self/status, which the kernel has where it knows of what the field tells.
-fn has_status(field: &str) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| line.starts_with(field))
 }

@@ -1,5 +1,5 @@
-//! What the kernel counts of this process. In: /proc. Out: numbers, as many as can be read. It must never
-//! be asked by an answering thread: it opens files.
+//! What the kernel counts of this process, and can do for it. In: /proc. Out: numbers, as many as can
+//! be read. It must never be asked by an answering thread: it opens files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -98,6 +98,13 @@ fn losing(text: &str) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
+/// Whether the kernel can filter system calls. It says so where there is no /proc as well (prctl(2),
+/// PR_GET_SECCOMP: EINVAL without CONFIG_SECCOMP).
+pub fn has_seccomp() -> bool {
+    // SAFETY: PR_GET_SECCOMP takes no further argument, and gives a number.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP) >= 0 }
+}
+
 fn ticks_per_second() -> f64 {
     // SAFETY: sysconf takes a number and gives one.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
@@ -113,6 +120,12 @@ pub(super) fn page_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_of_system_calls_are_told_of_as_proc_does() {
+        let status = fs::read_to_string("/proc/self/status").expect("/proc");
+        assert_eq!(has_seccomp(), status.contains("\nSeccomp:"));
+    }
 
     #[test]
     fn fields_are_those_of_the_manual_whatever_the_name_of_the_program() {
