@@ -269,6 +269,14 @@ def limit_of(q, proto):
     return UDP_PLAIN_MAX if not isinstance(e, dict) else min(max(UDP_PLAIN_MAX, e.get("size", 1232)), UDP_EDNS_MAX)
 
 
+def cookie_for(e, g):
+    """The option of an answer to a client's cookie: that, and ours of version 1, whose time and hash nobody else knows (RFC 9018, 4)."""
+    for code, data in e.get("opts", []):
+        own = (g.get("edns") or {}).get("opts", "")
+        if code == 10 and len(data) == 16: return own if len(own) == 56 and own.startswith("000a0018" + data + "01000000") else "a server cookie"
+    return ""
+
+
 def record_size(zone, owner_in_question, rr):
     """An upper bound of a record's octets: names are spelled out, but for an owner that the question already has."""
     t, d = rr.split(" ", 1)
@@ -286,10 +294,8 @@ def judge_rules(d, zone, q, where, proto, g):
     def must(rule, want, got):
         if want != got: d.add("rule-" + rule, where, want, got)
     if p == "outside" and zone.forwards:
-        # A resolver's reply passes as it is, up to what the client takes (RFC 6891, 6.2.5).
-        e = q.get("e") or {}
-        most = TCP_MAX if proto == "tcp" else max(UDP_PLAIN_MAX, e.get("size", 0))
-        if g["_len"] > most: d.add("rule-size", where, "at most %d octets" % most, g["_len"])
+        # A resolver's reply passes as it is, up to what the client takes (RFC 6891, 6.2.5) and we ever send.
+        if g["_len"] > limit_of(q, proto): d.add("rule-size", where, "at most %d octets" % limit_of(q, proto), g["_len"])
         return
     raw, flags = g["_raw"], set(g["fl"].split())
     must("rcode", {"absent": "NXDOMAIN", "outside": "REFUSED"}.get(p, "NOERROR"), g["rc"])
@@ -298,7 +304,7 @@ def judge_rules(d, zone, q, where, proto, g):
     want = {"qr"} | ({"aa"} if inside else set()) | ({"ra"} if inside and zone.recurse else set()) | ({"rd", "cd"} & sent)
     must("flags", sorted(want), sorted(flags - {"tc"}))
     e = q.get("e")
-    must("edns", {"do": bool(e.get("do")), "opts": "", "size": UDP_EDNS_MAX, "ver": 0} if isinstance(e, dict) else None, g["edns"] if "edns" in g else None)
+    must("edns", {"do": bool(e.get("do")), "opts": cookie_for(e, g), "size": UDP_EDNS_MAX, "ver": 0} if isinstance(e, dict) else None, g["edns"] if "edns" in g else None)
     if g["_len"] > limit_of(q, proto): d.add("rule-size", where, "at most %d octets" % limit_of(q, proto), g["_len"])
     answers = ["%s %s" % (r[3], soa_serial(zone, r)) for r in raw["an"]]
     must("owner", [], sorted({r[0] for r in raw["an"]} - {asked}))

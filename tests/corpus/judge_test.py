@@ -55,6 +55,11 @@ class Rules(unittest.TestCase):
     def test_address_of_no_target(self): self.assertIn("rule-additional", kinds("_web._tcp.m.mesos. SRV", answer(an=[SRV], ar=[A1, A2, ("x.m.mesos.", 60, "IN", "A", "10.0.0.1")])))
     def test_address_left_out(self): self.assertIn("rule-additional-fit", kinds("_web._tcp.m.mesos. SRV", answer(an=[SRV], ar=[A1])))
     def test_opt_without_opt(self): self.assertIn("rule-edns", kinds("web.m.mesos. A", answer(an=[A1, A2], edns={"do": False, "opts": "", "size": 1232, "ver": 0})))
+    def test_cookie_for_cookie(self):
+        asked = {"n": "web.m.mesos.", "t": "A", "e": {"opts": [[10, "0102030405060708"]]}}
+        judged = lambda opts: kinds(asked, answer(an=[A1, A2], edns={"do": False, "opts": opts, "size": 1232, "ver": 0}))
+        self.assertNotIn("rule-edns", judged("000a0018010203040506070801000000" + "5a" * 12))
+        for opts in ("", "000a00080102030405060708", "000a0018ff0203040506070801000000" + "5a" * 12): self.assertIn("rule-edns", judged(opts))
     def test_no_opt_for_opt(self): self.assertIn("rule-edns", kinds({"n": "web.m.mesos.", "t": "A", "e": {}}, answer(an=[A1, A2])))
     def test_answered_outside(self): self.assertIn("rule-flags", kinds("example.com. A", answer(rc="REFUSED", fl="qr rd ra"), ExternalOn=False))
     def test_forwarded_over_the_clients_size(self): self.assertEqual(kinds("example.com. A", answer(fl="qr rd ra", length=513), "udp"), ["rule-size"])
