@@ -8,6 +8,8 @@
 //! it shares a core with, so it runs where that leaves time. Queries that were sent late by the load
 //! itself are counted in `late`; many of them say that the machine is too busy for this bench.
 
+#[path = "common/wait.rs"]
+mod wait;
 #[path = "common/wire.rs"]
 mod wire;
 
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rollcall::simulate::{SimulateOptions, Simulator};
 use rollcall::sys::affinity;
+use wait::wait_for;
 use wire::{free_address, query};
 
 fn main() {
@@ -106,7 +109,7 @@ fn measure(options: &Options, tasks: usize, server_core: usize) {
     for _ in 0..options.rounds {
         for (refresh_seconds, rounds) in [3_600, 1].into_iter().zip(&mut rounds) {
             let server = Server::start(&directory, master, refresh_seconds, server_core);
-            server.wait_for(&name);
+            wait_for(server.dns, &name);
             thread::sleep(Duration::from_secs(2));
             let before = server.refreshes();
             let mut seen = ask(server.dns, &name, options);
@@ -273,7 +276,7 @@ impl Drop for Running {
 }
 
 struct Server {
-    process: Running,
+    _process: Running,
     dns: SocketAddr,
     http: SocketAddr,
 }
@@ -300,28 +303,10 @@ impl Server {
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let process = Running(command.spawn().expect("taskset"));
-        Self { process, dns, http }
-    }
-
-    fn wait_for(&self, name: &str) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        socket.connect(self.dns).expect("an address");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .expect("a timeout");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let mut answer = [0; 1500];
-        loop {
-            let _ = socket.send(&query(name));
-            match socket.recv(&mut answer) {
-                Ok(bytes) if bytes > 12 && answer[3] & 15 == 0 && answer[7] > 0 => return,
-                _ => thread::sleep(Duration::from_millis(5)),
-            }
-            assert!(
-                Instant::now() < deadline,
-                "no answer of {}",
-                self.process.0.id()
-            );
+        Self {
+            _process: process,
+            dns,
+            http,
         }
     }
 

@@ -8,6 +8,8 @@
 //! A change is a task that ends and another that starts, which is four events. Its CPU is that of the
 //! threads that read the stream and make the tables.
 
+#[path = "common/wait.rs"]
+mod wait;
 #[path = "common/wire.rs"]
 mod wire;
 
@@ -24,6 +26,7 @@ use hdrhistogram::Histogram;
 use hickory_proto::op::Message;
 use rollcall::simulate::{SimulateOptions, Simulator};
 use rollcall::sys::affinity;
+use wait::wait_for;
 use wire::{free_address, query};
 
 fn main() {
@@ -110,7 +113,7 @@ fn measure(options: &Options, tasks: usize, server_core: usize) -> f64 {
     let names = server.directory.join("names");
     let lines: String = apps.iter().map(|app| format!("{} A\n", app.name)).collect();
     fs::write(&names, lines).expect("names for the load");
-    server.wait_for(&apps[0].name);
+    wait_for(server.dns, &apps[0].name);
 
     let load = (options.queries > 0).then(|| dnsperf(options, server.dns, &names));
     let (tell, told) = bounded(1_024);
@@ -302,26 +305,6 @@ impl Server {
             child,
             directory,
             dns,
-        }
-    }
-
-    /// Until a name has an answer.
-    fn wait_for(&self, name: &str) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.connect(self.dns).expect("loopback");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("a timeout");
-        let end = Instant::now() + Duration::from_secs(60);
-        let mut buffer = [0; 4_096];
-        loop {
-            // Nobody listens yet: the kernel says so, at once.
-            let asked = socket.send(&query(name));
-            if asked.is_ok() && socket.recv(&mut buffer).is_ok() && buffer[7] > 0 {
-                return;
-            }
-            assert!(Instant::now() < end, "no answer for {name}");
-            thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -13,12 +13,14 @@
 #[allow(dead_code)]
 #[path = "peers/datagrams.rs"]
 mod datagrams;
+#[path = "common/wait.rs"]
+mod wait;
 #[path = "common/wire.rs"]
 mod wire;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use datagrams::{BATCH, Channel};
 use hdrhistogram::Histogram;
 use rollcall::simulate::{SimulateOptions, Simulator};
 use rollcall::sys::affinity;
+use wait::wait_for;
 use wire::{free_address, query};
 
 fn main() {
@@ -42,7 +45,7 @@ fn main() {
     );
     for engine in &options.engines {
         let server = Server::start(master.address(), engine, server_core);
-        server.wait_for(NAME);
+        wait_for(server.dns, NAME);
         let _beside: Vec<_> = (0..options.beside).map(|_| spin(server_core)).collect();
         measure(&server, engine, &options);
     }
@@ -367,23 +370,6 @@ impl Server {
             dns,
             http,
             file,
-        }
-    }
-
-    fn wait_for(&self, name: &str) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        socket.connect(self.dns).expect("an address");
-        let patience = Some(Duration::from_millis(20));
-        socket.set_read_timeout(patience).expect("a timeout");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let mut answer = [0; 1500];
-        loop {
-            let _ = socket.send(&query(name));
-            match socket.recv(&mut answer) {
-                Ok(bytes) if bytes > 12 && answer[3] & 15 == 0 && answer[7] > 0 => return,
-                _ => std::thread::sleep(Duration::from_millis(5)),
-            }
-            assert!(Instant::now() < deadline, "no answer for {name}");
         }
     }
 

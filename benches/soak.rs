@@ -9,6 +9,8 @@
 //! compared with the last; it fails where memory is not within 2 %, a descriptor or a thread is more, the
 //! median p99.9 is over 1.5 times, or an answer is not NOERROR.
 
+#[path = "common/wait.rs"]
+mod wait;
 #[path = "common/wire.rs"]
 mod wire;
 
@@ -18,7 +20,6 @@ mod load;
 mod servers;
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -30,7 +31,7 @@ use rollcall::sys::affinity;
 
 use load::{Load, Seen, fill_cache};
 use servers::{CACHE_BYTES, Knot, Rollcall, Use};
-use wire::query;
+use wait::wait_for;
 
 fn main() -> ExitCode {
     let options = Options::from_args();
@@ -146,25 +147,6 @@ fn names(master: &Simulator) -> Vec<String> {
         apps.map(|app| format!("{}.marathon.mesos", app.plan.name.replace('.', "-")))
             .collect()
     })
-}
-
-/// Until a name has an answer.
-fn wait_for(server: SocketAddr, name: &str) {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    socket.connect(server).expect("loopback");
-    let wait = Duration::from_millis(50);
-    socket.set_read_timeout(Some(wait)).expect("a timeout");
-    let end = Instant::now() + Duration::from_secs(60);
-    let mut answer = [0; 4_096];
-    loop {
-        // Nobody listens yet: the kernel says so, at once.
-        let asked = socket.send(&query(name));
-        if asked.is_ok() && socket.recv(&mut answer).is_ok() && answer[7] > 0 {
-            return;
-        }
-        assert!(Instant::now() < end, "no answer for {name}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// The rate at which the program takes half of its core: from that of a known one, twice, for batches

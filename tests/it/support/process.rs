@@ -133,14 +133,19 @@ impl Rollcall {
 
     /// What it has of memory, in KiB, and its threads.
     pub fn memory_and_threads(&self) -> (u64, usize) {
-        let path = format!("/proc/{}/status", self.child.id());
+        let number = self.numbers("status");
+        (number("VmRSS:"), number("Threads:") as usize)
+    }
+
+    /// The numbers of a file of /proc, by the labels of their lines.
+    fn numbers(&self, file: &str) -> impl Fn(&str) -> u64 {
+        let path = format!("/proc/{}/{file}", self.child.id());
         let text = fs::read_to_string(path).expect("the process runs");
-        let number = |label: &str| -> u64 {
+        move |label| {
             let line = text.lines().find_map(|line| line.strip_prefix(label));
             let word = line.and_then(|line| line.split_whitespace().next());
             word.and_then(|word| word.parse().ok()).expect("a number")
-        };
-        (number("VmRSS:"), number("Threads:") as usize)
+        }
     }
 
     /// Its process id, for what the system can do to it.
@@ -151,13 +156,7 @@ impl Rollcall {
     /// What it has of memory, page by page as the kernel has it mapped: in all, and of its own (not of
     /// files), in KiB.
     pub fn mapped_kib(&self) -> (u64, u64) {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let text = fs::read_to_string(path).expect("the process runs");
-        let number = |label: &str| -> u64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(label));
-            let word = line.and_then(|line| line.split_whitespace().next());
-            word.and_then(|word| word.parse().ok()).expect("a number")
-        };
+        let number = self.numbers("smaps_rollup");
         (number("Rss:"), number("Anonymous:"))
     }
 
