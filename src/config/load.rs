@@ -232,7 +232,12 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         exit_on_zk_timeout: settings.boolean("ExitOnZkTimeout")?,
         masters: masters(settings)?,
         refresh_interval: seconds("RefreshSeconds")?,
-        source: source(settings)?,
+        source: word(
+            settings,
+            "Source",
+            (&Source::ALL, Source::name),
+            "unknown source",
+        )?,
         check_factor: settings.integer("CheckFactor")?,
         publish_interval: settings
             .integer("PublishIntervalMs")
@@ -284,17 +289,37 @@ fn read_config(settings: &Settings) -> Result<Config, ConfigError> {
         resolv_subnet_first: settings.boolean("ResolvSubnetFirst")?,
         client_subnet_from: forwarding::blocks(settings, "ClientSubnetFrom")?,
         prefer_local: settings.boolean("PreferLocal")?,
-        unhealthy: unhealthy(settings)?,
+        unhealthy: word(
+            settings,
+            "Unhealthy",
+            (&Unhealthy::ALL, Unhealthy::name),
+            "unknown rule",
+        )?,
         rate_limit: settings.integer("RateLimit")?,
         rate_limit_slip: settings.integer("RateLimitSlip")?,
         rate_limit_exempt: forwarding::blocks(settings, "RateLimitExempt")?,
         cookie_secret: forwarding::cookie_secret(settings)?,
         chaos_on: settings.boolean("ChaosOn")?,
         workers: settings.integer("Workers")?,
-        engine: engine(settings)?,
-        log_format: log_format(settings)?,
+        engine: word(
+            settings,
+            "Engine",
+            (&Engine::ALL, Engine::name),
+            "unknown engine",
+        )?,
+        log_format: word(
+            settings,
+            "LogFormat",
+            (&LogFormat::ALL, LogFormat::name),
+            "unknown format",
+        )?,
         query_log: settings.integer("QueryLog")?,
-        sandbox: sandbox(settings)?,
+        sandbox: word(
+            settings,
+            "Sandbox",
+            (&Sandbox::ALL, Sandbox::name),
+            "unknown sandbox",
+        )?,
         spelled: spelled(settings)?,
         iam_config_file,
         domain,
@@ -396,45 +421,21 @@ fn ip_sources(settings: &Settings) -> Result<Vec<IpSource>, ConfigError> {
     Ok(sources)
 }
 
-fn source(settings: &Settings) -> Result<Source, ConfigError> {
-    const KEY: &str = "Source";
-    let text = settings.text(KEY)?;
-    let mut all = Source::ALL.into_iter();
-    all.find(|source| source.name() == text)
-        .ok_or_else(|| settings.wrong(KEY, "unknown source", "right would be auto, stream or poll"))
-}
-
-fn unhealthy(settings: &Settings) -> Result<Unhealthy, ConfigError> {
-    const KEY: &str = "Unhealthy";
-    let text = settings.text(KEY)?;
-    let mut all = Unhealthy::ALL.into_iter();
-    all.find(|unhealthy| unhealthy.name() == text)
-        .ok_or_else(|| settings.wrong(KEY, "unknown rule", "right would be serve, last or omit"))
-}
-
-fn engine(settings: &Settings) -> Result<Engine, ConfigError> {
-    const KEY: &str = "Engine";
-    let text = settings.text(KEY)?;
-    Engine::named(text)
-        .ok_or_else(|| settings.wrong(KEY, "unknown engine", "right would be auto, uring or epoll"))
-}
-
-fn log_format(settings: &Settings) -> Result<LogFormat, ConfigError> {
-    const KEY: &str = "LogFormat";
-    let text = settings.text(KEY)?;
-    let mut all = LogFormat::ALL.into_iter();
-    all.find(|format| format.name() == text).ok_or_else(|| {
-        let cure = "right would be auto, plain, json or journald";
-        settings.wrong(KEY, "unknown format", cure)
+/// The value that a key's text names.
+fn word<T: Copy>(
+    settings: &Settings,
+    key: &'static str,
+    (all, name): (&[T], fn(T) -> &'static str),
+    problem: &str,
+) -> Result<T, ConfigError> {
+    let text = settings.text(key)?;
+    let found = all.iter().find(|value| name(**value) == text);
+    found.copied().ok_or_else(|| {
+        let words: Vec<_> = all.iter().map(|value| name(*value)).collect();
+        let (last, others) = words.split_last().unwrap_or((&"", &[]));
+        let cure = format!("right would be {} or {last}", others.join(", "));
+        settings.wrong(key, problem, cure)
     })
-}
-
-fn sandbox(settings: &Settings) -> Result<Sandbox, ConfigError> {
-    const KEY: &str = "Sandbox";
-    let text = settings.text(KEY)?;
-    let mut all = Sandbox::ALL.into_iter();
-    all.find(|sandbox| sandbox.name() == text)
-        .ok_or_else(|| settings.wrong(KEY, "unknown sandbox", "right would be on, log or off"))
 }
 
 /// What no single key shows: that there is a master to ask and a service to run.
