@@ -66,12 +66,13 @@ pub fn run(octets: &[u8]) {
     case.judge();
 }
 
+fn blocks(texts: &[&str]) -> Box<[Subnet]> {
+    let blocks = texts.iter().map(|it| Subnet::parse(it).expect(it));
+    blocks.collect()
+}
+
 fn settings(bits: u8) -> Settings {
     let is_set = |bit: u8| bits >> bit & 1 == 1;
-    let blocks = |texts: &[&str]| -> Box<[Subnet]> {
-        let blocks = texts.iter().map(|it| Subnet::parse(it).expect(it));
-        blocks.collect()
-    };
     Settings {
         domain: wire("mesos").into(),
         recurse_on: is_set(0),
@@ -83,7 +84,7 @@ fn settings(bits: u8) -> Settings {
             [].into()
         },
         subnet_first: is_set(4).then(|| SubnetFirst {
-            believed: blocks(&BLOCKS[..1]),
+            believed: Blocks::new(&blocks(&BLOCKS[..1])),
         }),
         chaos: is_set(5).then(|| Chaos {
             version: "rollcall".into(),
@@ -98,7 +99,7 @@ fn settings(bits: u8) -> Settings {
         },
         cookie_secret: Secret::new([bits; 16]),
         forwarding: is_set(6).then(|| Forwarding {
-            allowed: blocks(&BLOCKS[..2]),
+            allowed: Blocks::new(&blocks(&BLOCKS[..2])),
         }),
     }
 }
@@ -205,16 +206,14 @@ impl Case<'_> {
             class: query.qclass,
             wants_recursion: query.flags & RD != 0,
         };
-        let allowed = self.settings.forwarding.as_ref().map(|it| &it.allowed);
+        // Those of `settings`, by the slower way to tell.
+        let mut allowed = blocks(&BLOCKS[..2]).into_iter();
+        let is_allowed = allowed.any(|it| it.holds_address(self.client.address));
         let rules = Rules {
             reverse_dns_on: self.settings.reverse_dns_on,
             has_reverse_zones: !self.settings.reverse_zones.is_empty(),
             chaos_on: self.settings.chaos.is_some(),
-            may_forward: allowed.is_some_and(|blocks| {
-                blocks
-                    .iter()
-                    .any(|it| it.holds_address(self.client.address))
-            }),
+            may_forward: self.settings.forwarding.is_some() && is_allowed,
         };
         let mut expected = Expected::of(self.known, rules, &asked);
         if let Outcome::Answer(_) = outcome {

@@ -125,7 +125,7 @@ impl Plan {
         Ok(Self {
             line: line(config, &allowed, resolvers),
             forward: forward_settings(config, resolvers)?,
-            respond: respond_settings(config, allowed)?,
+            respond: respond_settings(config, &allowed)?,
             warning,
         })
     }
@@ -336,6 +336,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::dns::subnet::Blocks;
 
     fn config(members: &str) -> Config {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -364,21 +365,26 @@ mod tests {
         Plan::new(&config(members), &host(resolv_conf)).expect(members)
     }
 
-    fn allowed(plan: &Plan) -> Vec<String> {
-        let forwarding = plan.respond.forwarding.as_ref().expect("it forwards");
-        forwarding.allowed.iter().map(Subnet::to_string).collect()
+    /// As the plan of these members has them.
+    fn allowed(members: &str) -> Vec<String> {
+        let blocks = super::allowed(&config(members), &host(""));
+        let respond = plan(members, "").respond;
+        let forwarding = respond.forwarding.as_ref().expect("it forwards");
+        assert_eq!(forwarding.allowed, Blocks::new(&blocks));
+        blocks.iter().map(Subnet::to_string).collect()
     }
 
     #[test]
     fn private_blocks_and_those_of_the_interfaces_may_ask_unless_told_otherwise() {
-        let all = allowed(&plan("", ""));
+        let all = allowed("");
         assert_eq!(all.len(), 10, "{all:?}");
         // Those of the two other interfaces lie in blocks of the default.
         assert_eq!(all.last().map(String::as_str), Some("203.0.113.0/25"));
         let told = r#","AllowRecursion":["192.0.2.0/24","192.0.2.0/25","192.0.2.7/24"]"#;
-        assert_eq!(allowed(&plan(told, "")), ["192.0.2.0/24"]);
-        let nobody = plan(r#","AllowRecursion":[]"#, "");
-        assert!(allowed(&nobody).is_empty());
+        assert_eq!(allowed(told), ["192.0.2.0/24"]);
+        let nobody = r#","AllowRecursion":[]"#;
+        assert!(allowed(nobody).is_empty());
+        let nobody = plan(nobody, "");
         assert!(nobody.line.contains("nobody may ask"), "{}", nobody.line);
     }
 

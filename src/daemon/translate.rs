@@ -41,7 +41,7 @@ pub fn http_address(config: &Config) -> Option<SocketAddr> {
 
 /// What `respond` needs of the configuration.
 /// Names outside are forwarded for `allowed`, where they are forwarded at all.
-pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Settings, DaemonError> {
+pub fn respond_settings(config: &Config, allowed: &[Subnet]) -> Result<Settings, DaemonError> {
     let chaos = config.chaos_on.then(|| Chaos {
         version: concat!("rollcall ", env!("CARGO_PKG_VERSION")).into(),
         hostname: host_name().into(),
@@ -53,7 +53,7 @@ pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Setting
         reverse_dns_on: config.reverse_dns_on,
         reverse_zones: config.reverse_zones.clone().into(),
         subnet_first: config.resolv_subnet_first.then(|| SubnetFirst {
-            believed: config.client_subnet_from.clone().into(),
+            believed: Blocks::new(&config.client_subnet_from),
         }),
         chaos,
         limiting: Limiting {
@@ -63,7 +63,7 @@ pub fn respond_settings(config: &Config, allowed: Vec<Subnet>) -> Result<Setting
         },
         cookie_secret: config.cookie_secret.unwrap_or_else(own_cookie_secret),
         forwarding: config.external_on.then(|| Forwarding {
-            allowed: allowed.into(),
+            allowed: Blocks::new(allowed),
         }),
     })
 }

@@ -9,14 +9,12 @@ use mio::net::UdpSocket;
 use super::rates::{Left, Limiter};
 use super::tcp::Connections;
 use crate::forward::{Deliver, Way};
-use crate::stats::WorkerStats;
 use crate::stats::query_log::{Asked, Tap};
 use crate::stats::traffic::Route;
 
 pub struct Post<'a> {
     udp: &'a [UdpSocket],
     connections: &'a mut Connections,
-    stats: &'a WorkerStats,
     tap: &'a Tap<'a>,
     limiter: Limiter<'a>,
 }
@@ -31,7 +29,6 @@ impl<'a> Post<'a> {
         Self {
             udp,
             connections,
-            stats: limiter.stats,
             tap,
             limiter,
         }
@@ -77,10 +74,10 @@ impl Deliver for Post<'_> {
                 let Some(socket) = self.udp.get(back.socket) else {
                     return;
                 };
-                self.stats.count_answer(transport, route, answer);
-                self.stats.latency_forwarded.record(took, 1);
+                self.limiter.stats.count_answer(transport, route, answer);
+                self.limiter.stats.latency_forwarded.record(took, 1);
                 if back.send(socket.as_fd(), answer).is_err() {
-                    self.stats.send_errors.add(1);
+                    self.limiter.stats.send_errors.add(1);
                 }
             }
             Way::Tcp {
@@ -88,10 +85,10 @@ impl Deliver for Post<'_> {
             } => {
                 if self
                     .connections
-                    .deliver(*connection, *serial, answer, self.stats)
+                    .deliver(*connection, *serial, answer, self.limiter.stats)
                 {
-                    self.stats.count_answer(transport, route, answer);
-                    self.stats.latency_forwarded.record(took, 1);
+                    self.limiter.stats.count_answer(transport, route, answer);
+                    self.limiter.stats.latency_forwarded.record(took, 1);
                 }
             }
         }

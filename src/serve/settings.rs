@@ -11,7 +11,7 @@ use super::{Client, Transport};
 use crate::dns::cookie::Secret;
 use crate::dns::message::Query;
 use crate::dns::rtype;
-use crate::dns::subnet::Subnet;
+use crate::dns::subnet::{Blocks, Subnet};
 
 /// The configuration's part in answering that no table holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub struct Settings {
 /// Who may ask for names outside the domain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forwarding {
-    pub allowed: Box<[Subnet]>,
+    pub allowed: Blocks,
 }
 
 impl Settings {
@@ -49,11 +49,10 @@ impl Settings {
     #[inline]
     pub(super) fn nearest(&self, query: &Query, client: Client) -> Option<(Subnet, bool)> {
         let subnet_first = self.subnet_first.as_ref()?;
-        if let Some(stated) = query.edns.and_then(|edns| edns.subnet) {
-            let mut believed = subnet_first.believed.iter();
-            if believed.any(|subnet| subnet.holds_address(client.address)) {
-                return Some((stated, true));
-            }
+        if let Some(stated) = query.edns.and_then(|edns| edns.subnet)
+            && subnet_first.believed.hold(client.address)
+        {
+            return Some((stated, true));
         }
         let (ipv4_bits, ipv6_bits) = OWN_SUBNET_BITS;
         let bits = if client.address.is_ipv4() {
@@ -67,10 +66,7 @@ impl Settings {
     /// Whether the client may ask for names outside.
     pub(super) fn may_forward(&self, client: Client) -> bool {
         let forwarding = self.forwarding.as_ref();
-        forwarding.is_some_and(|forwarding| {
-            let mut allowed = forwarding.allowed.iter();
-            allowed.any(|subnet| subnet.holds_address(client.address))
-        })
+        forwarding.is_some_and(|forwarding| forwarding.allowed.hold(client.address))
     }
 
     /// Whether ANY is answered with one RRset (RFC 8482, 4.1): to strangers over UDP, whom nobody knows to
@@ -88,7 +84,7 @@ impl Settings {
 pub struct SubnetFirst {
     /// Who may state another subnet than its own in the client subnet option (`ClientSubnetFrom`):
     /// forwarders that speak for others (RFC 7871, 11).
-    pub believed: Box<[Subnet]>,
+    pub believed: Blocks,
 }
 
 /// Bits of a client's own address that stand for its subnet, IPv4 and IPv6.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::Message;
+use rollcall::dns::subnet::Blocks;
 use rollcall::mesos::cluster::{AddressSource, Agent, FaultDomain, Task};
 use rollcall::records::{Naming, RecordSet, Rules, Unhealthy, World};
 use rollcall::responses::table::ResponseTable;
@@ -192,7 +193,7 @@ fn unhealthy_tasks_are_last_even_in_the_clients_subnet() {
     );
     let near = Settings {
         subnet_first: Some(SubnetFirst {
-            believed: Box::new([]),
+            believed: Blocks::default(),
         }),
         ..settings()
     };
@@ -401,7 +402,7 @@ fn nearness_orders_neither_across_subnets_nor_before_health() {
     assert_eq!(asker.data(WEB, A), order);
     let near = Settings {
         subnet_first: Some(SubnetFirst {
-            believed: Box::new([]),
+            believed: Blocks::default(),
         }),
         ..settings()
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hickory_proto::op::{Message, ResponseCode};
 use proptest::prelude::*;
-use rollcall::dns::subnet::Subnet;
+use rollcall::dns::subnet::{Blocks, Subnet};
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::records::{RecordSet, World};
 use rollcall::responses::Snapshot;
@@ -472,7 +472,7 @@ fn addresses_in_the_clients_subnet_come_first() {
         ..task("near", "web")
     });
     let mut asker = Asker::new(&world_of(tasks));
-    let believed = Box::new([Subnet::parse("127.0.0.0/8").expect("a block")]);
+    let believed = Blocks::new(&[Subnet::parse("127.0.0.0/8").expect("a block")]);
     let subnet_first = Some(SubnetFirst { believed });
     asker.responder = Responder::new(
         &Settings {

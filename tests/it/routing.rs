@@ -2,7 +2,7 @@
 //! for the forwarder, where the client may have it asked for.
 
 use hickory_proto::op::{Message, ResponseCode};
-use rollcall::dns::subnet::Subnet;
+use rollcall::dns::subnet::{Blocks, Subnet};
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::responses::Snapshot;
 use rollcall::serve::respond::{Forwarding, Responder, Settings};
@@ -42,7 +42,7 @@ fn with_reverse_zones(blocks: &[&str], reverse_dns_on: bool) -> Settings {
 }
 
 fn forwarding_for(blocks: &[&str]) -> Settings {
-    let allowed = self::blocks(blocks);
+    let allowed = Blocks::new(&self::blocks(blocks));
     Settings {
         forwarding: Some(Forwarding { allowed }),
         ..settings()

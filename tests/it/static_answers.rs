@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Record;
 use proptest::prelude::*;
-use rollcall::dns::subnet::Subnet;
+use rollcall::dns::subnet::{Blocks, Subnet};
 use rollcall::mesos::cluster::{AddressSource, Task};
 use rollcall::records::World;
 use rollcall::responses::Snapshot;
@@ -36,7 +36,7 @@ fn forwarding() -> Settings {
     let allowed = Subnet::parse("127.0.0.0/8").expect("a block");
     Settings {
         forwarding: Some(Forwarding {
-            allowed: [allowed].into(),
+            allowed: Blocks::new(&[allowed]),
         }),
         ..settings()
     }
